@@ -6,7 +6,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``__main__``                 ``python -m pipeline`` and the ``reelmill`` command
 ``cli``                      the typer application: names and help of all commands
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
-``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
+``commands/index``           ``search``, ``ask``, ``classify``, ``indexes``, ``videos``
 ``commands/items``           ``list``, ``forget``
 ``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
@@ -15,6 +15,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
 ``app/items``                ``list``, ``retry --again``, ``forget``: what is done with items by name
+``app/asking``               ``ask``: one question across many videos, paid once
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/gallery/making``       the page's blocks of videos, made by two processes at once
@@ -23,6 +24,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/watch``                the night watch of a run: who is told what, and when
 ``present``                  values from ``views`` as JSON and the live display; stdout and stderr
 ``present/tables``           the tables of the commands, one file each
+``present/tables/index``     those of the commands that ask an index, or many videos
 ``present/tables/items``     those of the commands for items
 ``engine``                   worker pool: claims due tasks, keeps leases by heartbeat, writes verdicts; circuit breaker
 ``ingest``                   what a run does with a video: job requests, the pay-once protocol, task data

@@ -39,6 +39,7 @@ class _Commands(CommandLine):
         "cancel": LazyCommand("retry_cancel:cancel", "Put items away; runs leave them alone."),
         "forget": LazyCommand("items.forget:forget", "Take an item out: results and rows, but no money."),
         "search": LazyCommand("index.search:search", "Search the videos of an index."),
+        "ask": LazyCommand("index.ask:ask", "Ask one question across all videos."),
         "classify": LazyCommand("index.search:classify", "Sort the videos of an index into classes."),
         "indexes": LazyCommand("index.indexes:indexes", "List, create or delete indexes."),
         "videos": LazyCommand("index.indexes:videos", "List the videos in an index."),

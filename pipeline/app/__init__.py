@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
+    from pipeline.app.asking.ask import ask
     from pipeline.app.gallery.make import make_gallery
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "ask_again", "cancel", "check_config",
+    "ask", "ask_again", "cancel", "check_config",
     "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget",
     "indexes", "list_items",
     "make_gallery", "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
@@ -41,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOME = {
-    "ask_again": "items.ask_again",
+    "ask": "asking.ask", "ask_again": "items.ask_again",
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",

@@ -32,6 +32,15 @@ class PriceList:
         """Return the price of a search or a classification; later pages are free."""
         return self._usd(self._rate(self.index_model, "search_1000_queries") / 1000)
 
+    def response(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Return the price of an answer across videos; None: nobody has set one."""
+        into, out = self.rates.response_input_million_tokens, self.rates.response_output_million_tokens
+        if self.free:
+            return 0.0
+        if into is None or out is None:
+            return None
+        return (input_tokens * into + output_tokens * out) / 1_000_000
+
     def unknown(self, models: Iterable[str]) -> Sequence[str]:
         """Return a sentence for each of these models that has no price."""
         if self.free:

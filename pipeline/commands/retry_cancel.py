@@ -40,9 +40,6 @@ Parked = Annotated[
         " those for this reason.",
     ),
 ]
-OnceMore = Annotated[
-    bool, typer.Option("--again", help="Ask all of finished items once more, for their price; --jobs narrows.")
-]
 
 
 @command("state")
@@ -52,7 +49,7 @@ def retry(
     failed: Failed = False,
     classes: Classes = None,
     parked: Parked = False,
-    again: OnceMore = False,
+    again: options.Again = False,
     jobs: options.Jobs = None,
     confirm_over: options.ConfirmOver = None,
     yes: options.Yes = False,

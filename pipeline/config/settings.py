@@ -144,6 +144,9 @@ class PricesSection(Section):
     output_1000_tokens: float = Field(default=0.0075, ge=0)
     index_minute: float = Field(default=0.042, ge=0)
     search_1000_queries: float = Field(default=4.0, ge=0)
+    #: Of ``reelmill ask``; the vendor publishes no price.
+    response_input_million_tokens: float | None = Field(default=None, ge=0)
+    response_output_million_tokens: float | None = Field(default=None, ge=0)
     #: What an analysis costs in a batch, beside one alone: 0.5 is half.
     batch_factor: float = Field(default=1.0, ge=0, le=1)
     #: By the model's name; in the file each is a table ``[prices."<model>"]``.

@@ -5,6 +5,7 @@
     ReelmillError
     ├── ConfigError        the user must correct the configuration or the command      exit 2
     ├── InputError         one manifest line or one file is at fault; nothing else
+    ├── OverBudget         a spending limit forbids a call that somebody asked for         exit 5
     ├── Busy               another process holds the state folder                      exit 75
     ├── StoreError         the database cannot be used as it is
     ├── Transient          try again later by itself (may name a delay)
@@ -67,6 +68,12 @@ class InputError(ReelmillError):
     """One line of a manifest or one media file cannot be used."""
 
     code = "input"
+
+
+class OverBudget(ReelmillError):
+    """A spending limit forbids the call, or nobody can tell whether it does."""
+
+    code = "budget"
 
 
 class Busy(ReelmillError):
@@ -190,7 +197,9 @@ _CODES: Final[tuple[tuple[type[ReelmillError], ExitCode], ...]] = (
     (NeedsOperator, ExitCode.NEEDS_OPERATOR),
     (ConfigError, ExitCode.USAGE),
     (Permanent, ExitCode.USAGE),  # the platform refuses what was asked: the command must be corrected
+    (OverBudget, ExitCode.BUDGET),
     (Throttled, ExitCode.QUOTA),
+    (NotYet, ExitCode.QUOTA),
     (Busy, ExitCode.BUSY),
     (ReelmillError, ExitCode.UNEXPECTED),
 )

@@ -1,8 +1,8 @@
 """The names of what we leave in an account, built and parsed. Pure.
 
 An upload is called ``<words>-<24 hex of its video's key>-<generation>.<ending>``, an analysis
-``rm-<24 hex of its key>-<generation>``. A name says that one of ours made this, and which; it does not say which state
-folder did: two that ingest the same video into one account name it alike.
+``rm-<24 hex of its key>-<generation>``, the knowledge store of an account :data:`STORE_NAME`. A name says that one of ours
+made this, and which; it does not say which state folder did: two that ingest the same video into one account name it alike.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pipeline.core.model import fingerprint
 
 _UPLOAD = re.compile(r"[^/]-([0-9a-f]{24})-([0-9]{1,9})\.[^./]{1,5}")
 _CUSTOM_ID = re.compile(r"rm-([0-9a-f]{24})-([0-9]{1,9})")
+STORE_NAME = "reelmill-videos"
 OWNER_LENGTH = 200  #: characters of a video's key that fit into user metadata
 
 
@@ -51,6 +52,11 @@ def build_upload_name(key: str, generation: int, path: str) -> str:
 def build_custom_id(key: str, generation: int) -> str:
     """Return the deterministic ``custom_id`` of an analysis, found after any crash."""
     return f"rm-{analysis_digest(key)}-{generation}"
+
+
+def item_metadata(key: str) -> dict[str, str]:
+    """Return by what an item of the knowledge store is known as ours."""
+    return {"reelmill": upload_digest(key)}
 
 
 def parse_upload_name(name: str) -> RemoteName | None:

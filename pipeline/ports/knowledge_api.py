@@ -49,7 +49,7 @@ class CrossQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A range of an item that the platform itself names for a part of its text. Unchecked."""
+    """A range of an item that the platform itself cites. Unchecked."""
 
     item_id: str
     start: float | None  #: seconds; None, with ``end``: the whole video

@@ -82,7 +82,7 @@ class KnowledgeClient:
 
 
 def _reworded(error: Permanent) -> Permanent:
-    """Return the local platform's refusal with what can be asked of it, else the error itself."""
+    """Return the local platform's refusal in better words, else the error itself."""
     if error.trouble.code != "not_supported_by_local_platform":
         return error
     reworded = Permanent(

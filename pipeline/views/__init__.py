@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.views.account import Agreed, Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
+    from pipeline.views.ask import AnswerView, CitedMoment
     from pipeline.views.index import Asked, ClassifyView, IndexedView, IndexView, SearchView, VideoClasses, VideoRef
     from pipeline.views.items import Corrected, CorrectedItem, ItemView
     from pipeline.views.lines import BadLine, LeftOut, MissingFile
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pipeline.views.upkeep import Finding, GalleryMade, Pruned, PruneLine
 
 __all__ = [
-    "Agreed", "Asked", "BadLine", "BatchView", "ClassifyView", "Corrected", "CorrectedItem", "Delivery",
-    "Expiring", "Finding", "GalleryMade", "IndexView", "IndexedView", "ItemView", "LaneView", "LeftOut",
+    "Agreed", "AnswerView", "Asked", "BadLine", "BatchView", "CitedMoment", "ClassifyView", "Corrected", "CorrectedItem",
+    "Delivery", "Expiring", "Finding", "GalleryMade", "IndexView", "IndexedView", "ItemView", "LaneView", "LeftOut",
     "Leftover", "MissingFile", "NamedItems", "OpenUpload", "PruneLine", "Pruned", "QueryReport", "Reconciled",
     "Reconciliation", "RunReport", "SearchView", "Snapshot", "StatusView", "Vanished", "VideoClasses",
     "VideoRef", "WaitView", "Watch", "WorkView",
@@ -28,6 +29,7 @@ __all__ = [
 #: Where each is.
 _ROOMS = {
     "account": "Agreed Expiring Leftover OpenUpload Reconciled Reconciliation Vanished",
+    "ask": "AnswerView CitedMoment",
     "index": "Asked ClassifyView IndexView IndexedView SearchView VideoClasses VideoRef",
     "items": "Corrected CorrectedItem ItemView",
     "lines": "BadLine LeftOut MissingFile",

@@ -21,7 +21,7 @@ from pipeline.present import messages
 from pipeline.present.progress import board
 from pipeline.present.tables.config_check import config_check_table
 from pipeline.present.tables.doctor import doctor_table
-from pipeline.present.tables.indexes import indexes_table
+from pipeline.present.tables.index.indexes import indexes_table
 from pipeline.present.tables.layout import remedy, trouble_line
 from pipeline.present.tables.notify import notify_table
 from pipeline.present.tables.plan import plan_table

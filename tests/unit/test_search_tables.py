@@ -17,10 +17,10 @@ from pipeline.app.runs.query_files import query_files
 from pipeline.core.model import Trouble
 from pipeline.core.text import merged
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
-from pipeline.present.tables.indexes import indexes_table, videos_table
+from pipeline.present.tables.index.indexes import indexes_table, videos_table
+from pipeline.present.tables.index.search import classify_table, search_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
-from pipeline.present.tables.search import classify_table, search_table
 from pipeline.present.terminal import rendered
 from pipeline.views import (
     Asked,

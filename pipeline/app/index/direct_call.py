@@ -7,7 +7,7 @@ from random import Random
 from typing import TypeVar
 
 from pipeline.core.backoff import Backoff
-from pipeline.core.errors import Ambiguous, ReelmillError, Transient
+from pipeline.core.errors import Ambiguous, OverBudget, Transient
 from pipeline.core.model import Spend, Trouble
 from pipeline.ingest.paid_call import Billing, CallPolicy, Cost
 
@@ -37,15 +37,22 @@ class DirectCall:
         self._enter = enter
         self._wait = wait
 
-    async def ask(self, cost: Cost, prepare: Callable[[], Awaitable[object]], send: Callable[[], Awaitable[T]]) -> T:
+    async def ask(
+        self,
+        cost: Cost,
+        prepare: Callable[[], Awaitable[object]],
+        send: Callable[[], Awaitable[T]],
+        *,
+        repeated: int = 0,
+    ) -> T:
         """Ask until there is an answer, each doubtful repeat booked by itself.
 
-        ``prepare`` is free and comes first.
+        ``prepare`` is free and comes first. ``repeated``: calls before this one of which nobody can tell what became.
 
         Raises:
             ReelmillError: a limit forbids it, or what the last attempt raised.
         """
-        repeated, booked = 0, -1
+        booked = -1
         for attempt in range(1, self._policy.attempts + 1):
             try:
                 await prepare()
@@ -70,5 +77,5 @@ class DirectCall:
     async def _book(self, cost: Cost, repeated: int) -> None:
         spend = self._billing.book(cost, repeated)
         if isinstance(spend, Trouble):
-            raise ReelmillError(spend.message, code=spend.code, remedy=spend.remedy)
+            raise OverBudget.from_trouble(spend)
         await self._enter(spend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,9 +22,9 @@ _FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")
 
 
 class VideoResolver:
-    """Resolves the platform's ids: local ones from records, remote ones by asking it."""
+    """Resolves the platform's ids: from records, else by asking it, if it may."""
 
-    def __init__(self, records: Records | None, index_api: IndexApi, output: Path) -> None:
+    def __init__(self, records: Records | None, index_api: IndexApi | None, output: Path) -> None:
         self._records = records
         self._index_api = index_api
         self._output = output
@@ -34,8 +34,8 @@ class VideoResolver:
         wanted = set(ids)
         found = await self.local(wanted)
         unknown = wanted - set(found)
-        if unknown and index is not None:
-            found |= await self._remote(unknown, index)
+        if unknown and index is not None and self._index_api is not None:
+            found |= await self._remote(self._index_api, unknown, index)
         return {video_id: found.get(video_id) or VideoRef(video_id, video_id) for video_id in wanted}
 
     async def replaced(self, ids: Iterable[str]) -> set[str]:
@@ -67,11 +67,15 @@ class VideoResolver:
             return {}
         subjects = await self._subjects(self._records, wanted)
         keys = tuple(set(subjects.values()))
-        if not keys:
-            return {}
-        tasks = await self._records.tasks(Selection(kinds=("item", "publish"), subjects=keys))
-        refs = {key: self._ref(key, [task for task in tasks if task.subject == key]) for key in keys}
+        refs = await self.by_keys(keys)
         return {video_id: _renamed(refs[key], video_id) for video_id, key in subjects.items()}
+
+    async def by_keys(self, keys: Collection[str]) -> dict[str, VideoRef]:
+        """Return our videos by their keys, without an id of the platform."""
+        if self._records is None or not keys:
+            return {}
+        tasks = await self._records.tasks(Selection(kinds=("item", "publish"), subjects=tuple(keys)))
+        return {key: self._ref(key, [task for task in tasks if task.subject == key]) for key in keys}
 
     async def _subjects(self, records: Records, wanted: set[str]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -97,17 +101,17 @@ class VideoResolver:
         link = next((folder / name for name in _FIRST if name in written.sizes), None)
         return VideoRef("", written.title or title or key, key, source, folder, link)
 
-    async def _remote(self, unknown: set[str], index: IndexInfo) -> dict[str, VideoRef]:
+    async def _remote(self, index_api: IndexApi, unknown: set[str], index: IndexInfo) -> dict[str, VideoRef]:
         """Ask by list or one by one, whichever takes fewer requests; failures are ignored."""
         found: dict[str, VideoRef] = {}
         with suppress(Permanent, Transient):
             if index.videos <= _LISTED * len(unknown):
-                async for video in self._index_api.videos(index.id, ListFilter()):
+                async for video in index_api.videos(index.id, ListFilter()):
                     if video.id in unknown:
                         found[video.id] = VideoRef(video.id, video.filename or video.id)
             else:
                 for video_id in sorted(unknown):
-                    video = await self._index_api.indexed(index.id, video_id)
+                    video = await index_api.indexed(index.id, video_id)
                     found[video_id] = VideoRef(video_id, video.filename or video_id)
         return found
 

@@ -15,6 +15,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.model import FactPath, ItemFilter, ItemQuery, ItemRow, ListedItem, Standing
 from pipeline.core.youtube_address import file_name, is_address
 from pipeline.ingest.payloads import ItemData
+from pipeline.ports.store import Database
 
 #: What an item is called: by the user, in its results, by file or site, else by its place.
 _TITLES: Sequence[FactPath] = (
@@ -67,6 +68,17 @@ async def list_items(
                     return True
                 left -= len(shown)
     return False
+
+
+async def matching_videos(database: Database, which: ItemFilter) -> dict[str, ItemRow]:
+    """Return the videos with an item that fits, by their keys."""
+    asked, found = _Asked(which), dict[str, ItemRow]()
+    async with aclosing(database.items(asked.query(await unlisted_ids(database)))) as pages:
+        async for page in pages:
+            for listed in page:
+                if listed.item.subject and asked.fits(row := _row(listed)):
+                    found.setdefault(listed.item.subject, row)
+    return found
 
 
 class _Asked:

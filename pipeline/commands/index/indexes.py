@@ -81,7 +81,7 @@ def indexes(
 
 def _list(given: Invocation, name: str) -> int:
     from pipeline.ports.index_api import ListFilter
-    from pipeline.present.tables.indexes import indexes_table
+    from pipeline.present.tables.index.indexes import indexes_table
 
     found = given.call(lambda settings: app.indexes(settings, ListFilter(name=name)))
     given.show(found, lambda: indexes_table(found))
@@ -90,7 +90,7 @@ def _list(given: Invocation, name: str) -> int:
 
 def _create(given: Invocation, name: str, models: list[str], addons: list[str]) -> int:
     from pipeline.ports.index_api import IndexSpec
-    from pipeline.present.tables.indexes import indexes_table
+    from pipeline.present.tables.index.indexes import indexes_table
 
     spec = IndexSpec(name, arguments.parse_models(models), addons)
     made = given.call(lambda settings: app.create_index(settings, spec))
@@ -142,7 +142,7 @@ def videos(
       reelmill videos --index "Sports Videos" --since 2026-06-01 --limit 5
     """
     from pipeline.ports.index_api import ListFilter
-    from pipeline.present.tables.indexes import videos_table
+    from pipeline.present.tables.index.indexes import videos_table
 
     which = ListFilter(
         filename=filename, created_since=arguments.parse_time("--since", since),

@@ -97,7 +97,7 @@ def search(
       reelmill search goals --index "Sports" --option visual --group-by video
       reelmill search --image ball.jpg --json | jq '.hits[0]'
     """
-    from pipeline.present.tables.search import search_table
+    from pipeline.present.tables.index.search import search_table
 
     ask = arguments.build_query(
         "search",
@@ -154,7 +154,7 @@ def classify(
       reelmill classify --class "Basketball=basketball,NBA" --class Golf
       reelmill classify --class Golf=putting --video 6528aa52 --clips
     """
-    from pipeline.present.tables.search import classify_table
+    from pipeline.present.tables.index.search import classify_table
 
     ask = arguments.build_query(
         "classify",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import app
+from pipeline.commands.shared import options
 from pipeline.commands.shared.options import Csv
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
@@ -38,17 +39,6 @@ class ItemOrder(StrEnum):
     TITLE = "title"
 
 
-Source = Annotated[
-    str,
-    typer.Option(
-        "--source",
-        metavar="FROM",
-        show_default=False,
-        help="Only items from there: file, url or youtube; a list; a folder; the beginning of an address.",
-    ),
-]
-
-
 @command("state")
 def list_items(
     given: Invocation,
@@ -62,13 +52,8 @@ def list_items(
         list[ItemState] | None,
         typer.Option("--is", help="Only items in this state. Repeat it for several.", show_default=False),
     ] = None,
-    tags: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tag", metavar="TAG", help="Only items with this tag. Repeat it for several.", show_default=False
-        ),
-    ] = None,
-    source: Source = "",
+    tags: options.Tags = None,
+    source: options.Source = "",
     order: Annotated[
         ItemOrder, typer.Option("--order", help="What comes first: the newest items, or titles by the alphabet.")
     ] = ItemOrder.NEWEST,

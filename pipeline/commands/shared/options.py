@@ -27,6 +27,20 @@ Index = Annotated[
         show_default=False,
     ),
 ]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="FROM",
+        show_default=False,
+        help="Only items from there: file, url or youtube; a list; a folder; the beginning of an address.",
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Only items with this tag. Repeat it for several.", show_default=False),
+]
+Again = Annotated[bool, typer.Option("--again", help="Ask once more, for its price, what has its answer.")]
 Port = Annotated[
     int | None,
     typer.Option(

@@ -25,7 +25,7 @@ class KnowledgeReader:
         self._clock = clock
 
     async def read(self, key: str) -> None:
-        """Take an item to ready or failed; the API has no field for a reason."""
+        """Take an item to ready or failed, without a reason: no field holds one."""
         item, asset = await self._state.read(lambda db: _item_and_asset(db, key))
         if item is None or item.status in ("ready", "failed"):
             return

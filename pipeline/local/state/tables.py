@@ -181,7 +181,7 @@ class ResultPagesRow:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeStoreRow:
-    """A set of assets that can be asked as a whole; names need not be unique."""
+    """Assets that are asked as a whole; names need not be unique."""
 
     id: str
     name: str
@@ -193,7 +193,7 @@ class KnowledgeStoreRow:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeItemRow:
-    """An asset in a knowledge store; its words are in the full-text index under its id."""
+    """An asset in a knowledge store; the full-text index has its words."""
 
     id: str
     store_id: str

@@ -83,7 +83,7 @@ class CrossAnswer:
 def answer_across(
     question: str, pool: Mapping[str, PoolItem], search: Callable[[str], Iterable[ClipMatch]]
 ) -> CrossAnswer:
-    """Quote the passages with most of the question's words, no two of the same moment.
+    """Quote the passages with most of the question's words, each moment once.
 
     ``search`` finds clips by words, best first.
     """
@@ -98,7 +98,7 @@ def answer_across(
 
 
 def is_answer_form(schema: Mapping[str, Json]) -> bool:
-    """Return True for the one form that can be filled: an answer, and citations with their moments."""
+    """Return True for the one form that can be filled: answer and citations."""
     fields = _properties(schema)
     if set(fields) != {"answer", "citations"} or _type(fields["answer"]) != "string":
         return False

@@ -146,7 +146,7 @@ async def respond(context: ApiContext, request: Request, body: RespondBody) -> R
 
 
 def _pool(db: Connection, store_id: str, selected: list[str]) -> dict[str, PoolItem]:
-    """Return the ready items that are asked; raises ApiError for one that is not there."""
+    """Return the ready items that are asked; raises ApiError for an unknown one."""
     items = {item.id: item for item in KNOWLEDGE_ITEMS.select(db, "store_id = ?", [store_id])}
     for key in selected:
         if key not in items:

@@ -105,7 +105,7 @@ def _read_answer(response: Response) -> CrossReply:
 
 
 def _ended(body: JsonObject, said: str) -> CrossReply:
-    """Build the reply; ``said``: its text by the events before, where the end repeats none."""
+    """Build the reply; ``said`` is its text where the end repeats none."""
     state = _ENDS.get(body.text("status"))
     if state is None:
         raise UnreadableAnswer(f"an answer of status {body.text('status')[:40]!r}")

@@ -10,8 +10,8 @@ from rich.text import Text
 from pipeline.core.text import stamp
 from pipeline.ports.index_api import IndexInfo
 from pipeline.present.formatting import clean, count, fit, minutes, size
+from pipeline.present.tables.index.search import TITLE, result_links
 from pipeline.present.tables.layout import FittedTable
-from pipeline.present.tables.search import TITLE, result_links
 from pipeline.views import IndexView
 
 

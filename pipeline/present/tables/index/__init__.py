@@ -1,0 +1,1 @@
+"""Tables of the commands that ask a whole index, or many videos."""
