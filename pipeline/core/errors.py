@@ -10,7 +10,7 @@
     ├── StoreError         the database cannot be used as it is
     ├── Transient          try again later by itself (may name a delay)
     │   └── Throttled      the provider named a limit; nothing was accepted
-    ├── NotYet             nothing is wrong, it is only not time yet: no attempt
+    ├── NotYet             nothing is wrong, it is only not time yet: no attempt           exit 6
     ├── Unwanted           nothing is wrong, but outside what its list may take: skipped
     ├── Permanent          never by itself again: this video, this request
     ├── Ambiguous          the provider may or may not have accepted: ask before acting

@@ -27,6 +27,7 @@ COMMANDS = (
     "retry",
     "cancel",
     "search",
+    "ask",
     "classify",
     "indexes",
     "videos",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pickle
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from random import Random
 from types import SimpleNamespace
@@ -352,6 +355,67 @@ def test_a_store_that_reads_for_ever_is_not_waited_for_that_long() -> None:
         assert len(house.knowledge.there["ks_0"]) == 2
 
     lived(scenario)
+
+
+class Watched:
+    """Stands for something outside, and has a picture taken before and after each call of it."""
+
+    def __init__(self, real: Any, take: Callable[[], None]) -> None:
+        self._real, self._take = real, take
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: Any) -> Any:
+            self._take()
+            answer = await found(*args)
+            self._take()
+            return answer
+
+        return call
+
+
+def test_death_at_every_call_of_a_question() -> None:
+    """Whatever it dies at, the same command answers, or tells what may have been paid; nothing is sent twice in silence."""
+    pictures: list[bytes] = []
+
+    async def scenario(house: House) -> None:
+        database, knowledge = house.database, house.knowledge
+        knowledge.replies = [said("Yes.", MOMENT)] * 3
+
+        def take() -> None:
+            pictures.append(pickle.dumps((database, knowledge, house.clock)))
+
+        house.database, house.knowledge = Watched(database, take), Watched(knowledge, take)  # type: ignore[assignment]
+        await house.ask()
+
+    lived(scenario, prices=PRICED)
+    fates = Counter[str]()
+
+    async def after(picture: bytes, number: int) -> None:
+        house = House(prices=PRICED)
+        house.database, house.knowledge, house.clock = pickle.loads(picture)
+        house.rng = Random(1000 + number)
+        sent = len(house.knowledge.asked)
+        try:
+            found = await house.ask()
+            assert len(house.knowledge.asked) == 1
+            fates["kept" if found.kept else "asked"] += 1
+        except ConfigError:
+            assert len(house.knowledge.asked) == sent
+            assert (await house.ask(again=True)).answer == "Yes."
+            fates["told"] += 1
+        assert (len(house.knowledge.names), len(house.knowledge.there["ks_0"])) == (1, 2)
+        ledger = await house.ledger()
+        assert len(ledger) >= len(house.knowledge.asked)
+        assert sum(usd for usd, _ in ledger) >= 0.003 * len(house.knowledge.asked) - 1e-9
+
+    for number, picture in enumerate(pictures):
+        run_virtual(after(picture, number))
+    assert set(fates) == {"kept", "asked", "told"}
+    assert sum(fates.values()) > 20
 
 
 HOSTILE = {

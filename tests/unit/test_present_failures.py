@@ -101,5 +101,8 @@ def test_errors_name_their_exit_codes_as_mapped() -> None:
         for line in Path(errors.__file__).read_text().splitlines()
         if "exit " in line
     }
-    assert drawn == {"ConfigError": 2, "Busy": 75, "NeedsOperator": 4}
-    assert all(failure_of(getattr(errors, name)("x")).code == code for name, code in drawn.items())
+    assert drawn == {"ConfigError": 2, "OverBudget": 5, "Busy": 75, "NotYet": 6, "NeedsOperator": 4}
+    more = {"NotYet": {"after": 1.0}}
+    assert all(
+        failure_of(getattr(errors, name)("x", **more.get(name, {}))).code == code for name, code in drawn.items()
+    )

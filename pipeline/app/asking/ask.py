@@ -178,6 +178,8 @@ class Asking:
         Raises:
             Ambiguous: nobody can tell whether it was answered, or whether it is paid.
         """
+        if not self._plan.platform.local:
+            self._talk.tell("asking: the platform may think for minutes")
         note = QuestionNote(self._notes, self._name, self._before, self._clock)
         reply = await self._payment.ask(self._name, lambda: knowledge.ask(question), note)
         if reply.state == "failed":

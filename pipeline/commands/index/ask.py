@@ -61,7 +61,7 @@ def ask(
     outside of it, are left out and counted.
 
     The vendor publishes no price: set one in [prices], or the ledger counts nothing for it. The local platform charges
-    nothing, and answers by quoting captions and on-screen text.
+    nothing, and answers by quoting captions and on-screen text. A run in progress holds the state folder: exit code 75.
 
     \b
     Examples:

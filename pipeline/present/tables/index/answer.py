@@ -24,6 +24,11 @@ def answer_table(value: AnswerView) -> RenderableType:
     answer = Text("\n".join(lines))
     return Group(
         Text(_head(value), "dim"),
+        *(
+            [Text(f"kept since {iso(value.at)}: nothing was paid now; --again asks once more", "dim")]
+            if value.kept
+            else []
+        ),
         *(Text(line, "yellow") for line in _warnings(value)),
         Text(""),
         answer,
@@ -40,26 +45,20 @@ def _head(value: AnswerView) -> str:
         parts.append("at a price that is not known")
     elif value.usd:
         parts.append(money(value.usd))
-    if value.kept:
-        parts.append(f"kept since {iso(value.at)}, nothing was paid now (--again asks once more)")
     return " · ".join(parts)
 
 
 def _warnings(value: AnswerView) -> Iterator[str]:
     if value.absent:
-        yield f"{count(value.absent, 'video')} that fit are not on this platform, and were not asked"
+        yield f"not asked, because not on this platform: {count(value.absent, 'video')}"
     if value.unread:
-        yield f"{count(value.unread, 'video')} could not be read by the platform, and were not asked"
+        yield f"not asked, because not readable to the platform: {count(value.unread, 'video')}"
     if value.cut:
         yield "the answer ends where the platform's limit of tokens was reached"
     if not value.checked:
         yield "the answer came in a form of its own, without moments that could be checked"
     for why, number in value.dropped.items():
-        yield (
-            f"{count(number, 'moment')} left out: they {why}"
-            if number > 1
-            else f"1 moment left out: it is one of those that {why}"
-        )
+        yield f"{count(number, 'moment')} left out: they {why}"
 
 
 def _moments(value: AnswerView) -> list[RenderableType]:
