@@ -104,6 +104,10 @@ class KnowledgeApi(Protocol):
         """
         ...
 
+    async def delete_item(self, store_id: str, item_id: str) -> None:
+        """Take an upload out of a store; absent is done."""
+        ...
+
     async def ask(self, question: CrossQuestion) -> CrossReply:
         """Ask, and return the whole answer. Paid.
 

@@ -46,6 +46,9 @@ class KnowledgeClient:
     async def add_item(self, store_id: str, asset_id: str, metadata: Mapping[str, str]) -> str:
         return await self._make(self._dialect.add_item(store_id, asset_id, metadata))
 
+    async def delete_item(self, store_id: str, item_id: str) -> None:
+        await self._caller.find(self._dialect.delete_item(store_id, item_id))
+
     async def ask(self, question: CrossQuestion) -> CrossReply:
         try:
             found = await self._caller.call(self._dialect.respond(question))

@@ -39,6 +39,9 @@ async def test_a_store_is_made_filled_and_asked(tmp_path: Path) -> None:
             assert (reply.state, reply.text.startswith("{")) == ("completed", schema is not None)
             assert set(reply.usage) == {"input_tokens", "output_tokens"}
         assert accepted(served, "response") == 2
+        for _ in range(2):
+            await api.knowledge.delete_item(store, item)
+        assert await api.knowledge.items(store) == []
 
 
 @pytest.mark.asyncio

@@ -70,6 +70,10 @@ class FakeKnowledge:
             raise
         return item.id
 
+    async def delete_item(self, store_id: str, item_id: str) -> None:
+        self._fail("delete_item")
+        self.there[store_id] = [item for item in self.there[store_id] if item.id != item_id]
+
     async def ask(self, question: CrossQuestion) -> CrossReply:
         self.asked.append(question)
         self._fail("ask")

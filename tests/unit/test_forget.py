@@ -17,13 +17,14 @@ from pipeline.app.operator.find_item import is_known
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Forgotten, Selection, Spend, State
 from pipeline.gallery.data_files import captions_name
-from pipeline.ingest.remote_names import build_custom_id
+from pipeline.ingest.remote_names import STORE_NAME, build_custom_id
 from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.store import Database
 from pipeline.sink.disk import DiskSink
 from tests.conformance.store_kit import bring, each_database
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fake_inventory import FakeInventory
+from tests.support.fake_knowledge import FakeKnowledge
 from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, paid, settings_for
@@ -132,10 +133,14 @@ async def test_what_the_platform_keeps_keeps_the_rows(tmp_path: Path) -> None:
     account.put(RemoteObject("asset", video.data["media_id"], video.data["name"], owner=video.key))
     account.put(RemoteObject("analysis", analysis.data["task_id"], question), RemoteObject("asset", "other", "x.mp4"))
     account.busy = {video.data["media_id"]}
+    knowledge = FakeKnowledge()
+    store = await knowledge.create_store(STORE_NAME)
+    for asset in (video.data["media_id"], "other"):
+        await knowledge.add_item(store, asset, {})
     before, sink = files(rig), DiskSink(tmp_path / "out")
 
     async def once() -> Forgotten:
-        forgetting = Forgetting(rig.settings, rig.database, sink, rig.clock, account)
+        forgetting = Forgetting(rig.settings, rig.database, sink, rig.clock, account, knowledge)
         return await forgetting.carry_out(await forgetting.look(["clip-0.mp4"]))
 
     stuck = await once()
@@ -144,6 +149,7 @@ async def test_what_the_platform_keeps_keeps_the_rows(tmp_path: Path) -> None:
     account.busy.clear()
     assert (await once()).done
     assert list(account.there) == ["other"]
+    assert [item.asset_id for item in await knowledge.items(store)] == ["other"]
     assert not await rig.database.tasks(Selection())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.app.account.knowledge_places import our_stores
 from pipeline.app.asking.citations import AskedVideo
 from pipeline.core import log
 from pipeline.core.clock import Clock
@@ -83,8 +84,8 @@ class StoreKeeper:
 
     async def _find_store(self) -> str:
         """Return the id of the oldest store of our name, or empty."""
-        found = [store for store in await self._knowledge.stores() if store.name == STORE_NAME]
-        return min(found, key=lambda store: (store.created or 0.0, store.id)).id if found else ""
+        found = await our_stores(self._knowledge)
+        return found[0].id if found else ""
 
     async def _make_store(self) -> str:
         try:

@@ -5,7 +5,7 @@ Files go before the rows that know them, and a note names what is under way: whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from random import Random
@@ -13,6 +13,7 @@ from random import Random
 from anyio import to_thread
 
 from pipeline.app.account.disposition import Disposition, LocalRecord, classify
+from pipeline.app.account.knowledge_places import KnowledgePlace, find_places
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
@@ -27,6 +28,7 @@ from pipeline.core.errors import Ambiguous, Permanent, ReelmillError, Transient
 from pipeline.core.model import About, ForgetRow, Forgotten, Task, Trouble
 from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, PublishData, VideoData
 from pipeline.ports.inventory import Inventory, RemoteObject
+from pipeline.ports.knowledge_api import KnowledgeApi
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Database
 
@@ -47,11 +49,12 @@ async def forget(
     require_database(settings.run.state)
     with lock_state_folder(settings.run.state):
         async with open_for_writing(settings.run.state) as database, AsyncExitStack() as stack:
-            clock, inventory = SystemClock(), None
+            clock, sink = SystemClock(), DiskSink(settings.run.output)
+            forgetting = Forgetting(settings, database, sink, clock)
             if account:
                 platform = open_platform(make_run_plan(settings), database, clock, Random())
-                inventory = (await stack.enter_async_context(platform)).inventory
-            forgetting = Forgetting(settings, database, DiskSink(settings.run.output), clock, inventory)
+                api = await stack.enter_async_context(platform)
+                forgetting = Forgetting(settings, database, sink, clock, api.inventory, api.knowledge)
             found = await forgetting.look(names)
             return await forgetting.carry_out(found) if agree(found) else found
 
@@ -60,14 +63,18 @@ class Forgetting:
     """Looks at what goes, then takes it away."""
 
     def __init__(
-        self, settings: Settings, database: Database, sink: Sink, clock: Clock, inventory: Inventory | None = None
-    ) -> None:
+        self, settings: Settings, database: Database, sink: Sink, clock: Clock,
+        inventory: Inventory | None = None, knowledge: KnowledgeApi | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._database = database
         self._sink = sink
         self._clock = clock
         self._inventory = inventory  #: of the account, if what is there goes, too
+        self._knowledge = knowledge
         self._objects: list[RemoteObject] = []
+        self._held: Mapping[str, Sequence[KnowledgePlace]] | None = None  #: by the upload; None: not looked at
+        self._places: list[KnowledgePlace] = []  #: that go
         self._records: dict[str, LocalRecord] = {}  #: by the id of what is in the account
         self._names: list[str] = []
         self._videos: list[str] = []  #: whose lines go from the index
@@ -122,14 +129,15 @@ class Forgetting:
             )
             self._videos.append(video)
             if self._inventory is not None:
-                row = replace(row, account=self._find_remote(tasks, self._inventory))
+                row = replace(row, account=await self._find_remote(tasks, self._inventory))
         self._names += [name, item.key, data.source, data.title, row.folder]
         self._going.append((row, [task.id for task in tasks], "" if others else video))
         return row
 
     async def carry_out(self, found: Forgotten) -> Forgotten:
         """Take away what :meth:`look` found; return what was done."""
-        refused = [why for each in self._objects if (why := await self._delete(each))]
+        refused = [why for place in self._places if (why := await self._take_out(place))]
+        refused += [why for each in self._objects if (why := await self._delete(each))]
         if refused:  # the rows stay, by which the same command finds it again
             return replace(found, refused=refused)
         names = list(dict.fromkeys(filter(None, self._names)))
@@ -146,7 +154,7 @@ class Forgetting:
             await self._database.save(_NOTE, None)
         return replace(found, done=True, unwritten=unwritten)
 
-    def _find_remote(self, tasks: Sequence[Task], inventory: Inventory) -> list[str]:
+    async def _find_remote(self, tasks: Sequence[Task], inventory: Inventory) -> list[str]:
         """Note what the account holds of a video; return sort and id of each."""
         video = next((task for task in tasks if task.kind == "video"), None)
         if video is None or VideoData.of(video).provider != inventory.identity:
@@ -165,7 +173,11 @@ class Forgetting:
         objects = [each for sort in sorts for each in found if each.sort == sort and each.id]
         self._records |= {each.id: record for each in objects}
         self._objects += objects
-        return [f"{each.sort} {each.id}" for each in objects]
+        if self._held is None:
+            self._held = await find_places(self._knowledge)
+        places = self._held.get(data.media_id, ())
+        self._places += places
+        return [*(f"knowledge item {each.item_id}" for each in places), *(f"{each.sort} {each.id}" for each in objects)]
 
     async def _delete(self, planned: RemoteObject) -> str:
         """Delete what is in the account and ours; return why not."""
@@ -181,6 +193,15 @@ class Forgetting:
             await self._inventory.delete(there)
         except (Permanent, Transient, Ambiguous) as error:
             return f"{name}: {error.trouble.message}"
+        return ""
+
+    async def _take_out(self, place: KnowledgePlace) -> str:
+        """Take an upload out of a store of ours; return why not."""
+        assert self._knowledge is not None
+        try:
+            await self._knowledge.delete_item(place.store_id, place.item_id)
+        except (Permanent, Transient, Ambiguous) as error:
+            return f"knowledge item {place.item_id}: {error.trouble.message}"
         return ""
 
     async def _write(self) -> str:

@@ -21,7 +21,10 @@ def forget(
     given: Invocation,
     items: Annotated[list[str], typer.Argument(metavar="ITEM", help="Items by any name that `list` or `show` prints.")],
     account: Annotated[
-        bool, typer.Option("--account", help="Also delete what is in the account: upload, answers, index entry.")
+        bool,
+        typer.Option(
+            "--account", help="Also delete what is in the account: upload, answers, index and knowledge entries."
+        ),
     ] = False,
     yes: options.Yes = False,
 ) -> int:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pipeline.core.model import Json
 from pipeline.ports.knowledge_api import Citation, CrossQuestion, CrossReply, KnowledgeItem, KnowledgeStore
+from pipeline.provider.dialects import calls
 from pipeline.provider.dialects.calls import list_request, path_segment
 from pipeline.provider.dialects.json_reading import JsonObject, is_id, parse, parse_text, read_id, read_page
 from pipeline.provider.dialects.protocol import Call, Page, Request, Response, UnreadableAnswer
@@ -46,6 +47,10 @@ class KnowledgeV13:
         """Put an asset into a store; read the item's id."""
         body: Json = {"asset_type": "video", "asset_id": asset_id, "metadata": dict(metadata)}
         return Call(Request("POST", f"{_STORES}/{path_segment(store_id)}/items", "index", json=body), read_id(*_ID))
+
+    def delete_item(self, store_id: str, item_id: str) -> Call[None]:
+        """Take an asset out of a store."""
+        return calls.delete(f"{_STORES}/{path_segment(store_id)}/items/{path_segment(item_id)}")
 
     def respond(self, question: CrossQuestion) -> Call[CrossReply]:
         """Ask; read the stream of the answer."""
