@@ -14,6 +14,7 @@ COMMANDS = {
     "gallery": "the gallery's page in real browsers: first cards, search, memory, sizes, and the time to write it",
     "transport": "what one HTTP request costs",
     "quota": "how much of a quota is used and how often one is refused, beside two plain clients, in virtual time",
+    "backfill": "how long a library of 100,000 videos takes against limits, as tasks and by batches, beside what plan says",
     "scale": "how long commands take, and what a night needs, over a library of a million rows; each beside its limit",
     "understanding": "what the local platform understands of talks with known truth, beside plain baselines",
     "startup": "how long short commands take, what each imports, and what its libraries alone need",

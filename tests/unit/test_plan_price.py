@@ -156,6 +156,23 @@ def test_what_is_used_of_a_window_is_waited_for() -> None:
     assert priced().seconds(limits, [named]) == pytest.approx(3 * 3600)
 
 
+def test_uploads_and_answers_take_their_time_as_well() -> None:
+    """A limit of uploads holds both lanes up; reading answers beside the polls, only what is asked one by one."""
+    price, requests = PlanPrice(PriceList(RATES), "pegasus1.5", 7200.0), [only(planner(enabled=("gist",)))]
+    for _ in range(1200):
+        price.upload()
+        price.analysis(requests, 60.0)
+    said = {"analyze": {"requests_per_minute": 300}, "assets": {"requests_per_minute": 60}, "read": {}}
+    limits = LimitsSection.model_validate(said)
+    assert price.seconds(limits, polls=60) == pytest.approx(19 * 60)
+    lane = price.lane(BatchRules(mode="always"), BatchCeilings(), limits)
+    assert lane is not None
+    assert lane.batch_hours == pytest.approx(19 / 60 + 1.5)
+    slow = LimitsSection.model_validate({**said, "read": {"requests_per_minute": 60}})
+    assert price.seconds(slow, polls=60) == pytest.approx(39 * 60)
+    assert price.lane(BatchRules(mode="always"), BatchCeilings(), slow) == lane
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [
@@ -170,7 +187,7 @@ def test_a_large_backlog_says_how_long_both_lanes_take(number: int, said: str) -
     for _ in range(number):
         price.analysis(requests, 60.0)
     limits = LimitsSection()
-    lane = price.lane(BatchRules(), BatchCeilings(), limits.analyze.requests_per_minute)
+    lane = price.lane(BatchRules(), BatchCeilings(), limits)
     plan = replace(PLAN, usd_most=1.0, seconds=price.seconds(limits), lane=lane)
     shown = " ".join(text(plan_table(plan)).split())
     assert said in shown

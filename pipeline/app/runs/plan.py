@@ -15,7 +15,7 @@ import anyio
 from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.config_check import check_settings
-from pipeline.app.runs.plan_price import PlanPrice
+from pipeline.app.runs.plan_price import PlanPrice, plan_limits
 from pipeline.app.runs.query_files import FOLDER as SEARCHES
 from pipeline.app.wiring.components import batch_rules, named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
@@ -103,6 +103,7 @@ class _Totals:
         self._sink = DiskSink(plan.settings.run.output)
         self._captions = CaptionFiles() if plan.platform.local else None
         self._ceilings = plan.ceilings
+        self._limits = plan_limits(plan.settings, local=plan.platform.local)
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
         self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.max_seconds)
@@ -208,6 +209,8 @@ class _Totals:
         uploaded = _uploaded(known)
         if uploaded and (requests or self._settings.index_name) and self._outdated(items, known):
             uploaded = False
+        if not uploaded and not problem and item.kind != "youtube_list":
+            self._price.upload()
         if item.kind == "youtube_list" and not self._plan.prices.free:
             self._price.any_number()
         priced = seconds if not problem else 0.0
@@ -326,10 +329,8 @@ class _Totals:
             self._rows.append(row)
 
     def _lane(self) -> PlannedLane | None:
-        limits = self._settings.limits.analyze
-        per_minute = None if self._plan.platform.local else limits.requests_per_minute
-        v1_3 = self._settings.provider.api == "v1.3"
-        return self._price.lane(batch_rules(self._settings), BatchCeilings() if v1_3 else None, per_minute)
+        ceilings = BatchCeilings() if self._settings.provider.api == "v1.3" else None
+        return self._price.lane(batch_rules(self._settings), ceilings, self._limits, self._quota)
 
     async def result(self) -> Plan:
         """Return the plan."""
@@ -357,7 +358,9 @@ class _Totals:
             usd_most=sum(part.usd_most for part in parts),
             parts=parts,
             spent=self._spent,
-            seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits, self._quota),
+            seconds=None
+            if self._plan.platform.local
+            else self._price.seconds(self._limits, self._quota, self._settings.provider.poll_requests_per_minute),
             unknown_usd_most=self._price.unknown_most,
             quota=[each for each in self._quota if each.used > 0 and not each.window.endswith("_minute")],
             files=self._files.named if self._files is not None else None,

@@ -34,6 +34,9 @@ _COUNTED = 60.0  #: the same of what is to come
 _AT_WORK = 60.0  #: and for which a packer that looked is at work
 _LOOKS = 4  #: for an item that its batch does not name, each four times as late as the one before
 _A_SECOND = 50  #: analyses that look how their batch stands, in a second
+_LONGEST = (
+    600.0  #: seconds between two looks of one that waits to be packed: a quarter of what it has waited, at most this
+)
 
 
 class Member(NamedTuple):
@@ -121,7 +124,7 @@ class BatchCoordinator:
         self._waiting[key] = known or Candidate(key, member.task, data.model, data.looks_at, self._clock.now())
         # A packer that is at work needs no call; one that ended, or was never heard of, does.
         if known is not None and self._gathered is not None and self._clock.monotonic() - self._gathered < _AT_WORK:
-            return Snooze(self._pause(), asked=False)
+            return Snooze(max(self._pause(), min(_LONGEST, (self._clock.now() - known.since) / 4)), asked=False)
         return Advance("join", data.to_json(), after=self._pause(), spawn=[PACKER])
 
     async def _in_batch(self, batch: Task, member: Member) -> Outcome | EndedItem:
