@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from pipeline.app.asking.ask import Asking
+from pipeline.app.asking.citations import AskedVideo, read_answer
+from pipeline.app.asking.records import AskedQuestion
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.errors import (
@@ -487,6 +489,26 @@ def test_what_the_platform_cites_beside_its_text_counts_as_well() -> None:
         assert (await house.ask()).moments == found.moments
 
     lived(scenario)
+
+
+@pytest.mark.parametrize(
+    ("cited", "found"),
+    [
+        ([(3603.0, 3609.0), (3650.0, 3660.5)], [(3.0, 9.0), (50.0, 60.0)]),  # by the clock inside the file
+        ([(3.0, 9.0)], [(3.0, 9.0)]),  # as a player counts
+        ([(3.0, 9.0), (3603.0, 3609.0)], [(3.0, 9.0)]),  # in no one way
+    ],
+)
+def test_moments_are_on_the_players_clock(cited: list[tuple[float, float]], found: list[tuple[float, float]]) -> None:
+    """Whatever the platform counts by, where one way fits all that it names in a video; kept answers are read the same."""
+    video = AskedVideo("a", "asset-a", 60.0, "ksi_0", "v1", 3600.0)
+    reply = said("Yes.", *({**MOMENT, "start": start, "end": end} for start, end in cited))
+    note = AskedQuestion(text=reply.text, videos=[video])
+    kept = AskedQuestion.from_json(json.loads(json.dumps(note.to_json())))
+    for videos in (note.videos, kept.videos):
+        read = read_answer(reply, videos)
+        assert [(each.start, each.end) for each in read.moments] == found
+        assert sum(read.dropped.values()) == len(cited) - len(found)
 
 
 def test_an_answer_that_the_platform_gave_up_is_in_doubt() -> None:

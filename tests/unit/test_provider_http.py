@@ -26,6 +26,7 @@ from pipeline.core.errors import (
     Throttled,
     Transient,
 )
+from pipeline.ports.knowledge_api import CrossQuestion
 from pipeline.ports.video_api import Answer, NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.dialects.protocol import FileRange, Request
@@ -246,6 +247,22 @@ async def test_a_key_in_pieces_of_a_stream_is_hidden() -> None:
         assert isinstance(answer, Answer)
         assert KEY not in answer.text
         assert answer.raw["data"] == "a *** z"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("spelled", [KEY, escaped(KEY), escaped(KEY, 2)])
+async def test_a_key_in_an_answer_across_videos_is_hidden(spelled: str) -> None:
+    """In its text, in the JSON that the text is, and where it pretends to be an item."""
+    inner = '{"answer": "a KEY z", "citations": []}'.replace("KEY", spelled)
+    cited = {"type": "video_citation", "start_index": 1, "item_id": KEY}
+    message = {"type": "message", "content": [{"type": "output_text", "text": inner, "annotations": [cited]}]}
+    ended = {"type": "response.completed", "response": {"id": KEY, "status": "completed", "output": [message]}}
+    body = f"data: {json.dumps(ended)}\n\ndata: [DONE]\n\n".encode()
+    async with scripted(reply(200, body, "Content-Type: text/event-stream")) as script, client(script.port) as api:
+        assert api.knowledge is not None
+        found = await api.knowledge.ask(CrossQuestion("ks_1", "Why?"))
+    assert json.loads(found.text)["answer"] == "a *** z"
+    assert (KEY in repr(found), found.citations) == (False, [])
 
 
 @pytest.mark.asyncio

@@ -42,6 +42,7 @@ If the videos do not tell, say so and name no moment.
 _MOST = 200  #: moments that are kept
 _QUOTED = 300  #: characters before a marker that can be its sentence
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+|\[[0-9]+\]")
+_APART = 0.5  #: seconds that two clocks must differ by to be told apart
 _ROUNDED = 1.0  #: seconds by which a platform may round beyond the end of a video
 
 _FOREIGN = "name no video that was asked about"
@@ -59,6 +60,7 @@ class AskedVideo:
     seconds: float | None = None
     item_id: str = ""  #: in the knowledge store
     label: str = ""  #: in this question
+    clock_start: float = 0.0  #: where the clock inside the file starts, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,10 @@ def read_answer(reply: CrossReply, videos: Sequence[AskedVideo]) -> ReadAnswer:
     text, form = reply.text, _form(reply.text)
     known = {name: video for video in videos for name in (video.label, video.item_id) if name}
     cited = [*_cited_in_form(form, known), *_cited_beside(reply, known, quoted=form is None)]
+    shifts = {video.key: _clock_shift(video, cited) for video in videos}
     found, dropped = dict[AnswerMoment, None](), Counter[str]()
-    for moment in cited:
+    for each in cited:
+        moment = _moment(each, shifts)
         if isinstance(moment, str):
             dropped[moment] += 1
         elif len(found) == _MOST and moment not in found:
@@ -135,38 +139,66 @@ def _begun_answer(text: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _cited_in_form(form: Mapping[str, Json] | None, known: Mapping[str, AskedVideo]) -> Iterator[AnswerMoment | str]:
+@dataclass(frozen=True, slots=True)
+class _Cited:
+    """A moment as it was named."""
+
+    video: AskedVideo | None
+    start: float | None
+    end: float | None
+    quote: str
+
+
+def _cited_in_form(form: Mapping[str, Json] | None, known: Mapping[str, AskedVideo]) -> Iterator[_Cited]:
     given = form.get("citations") if form is not None else None
     for cited in given if isinstance(given, list) else ():
-        if not isinstance(cited, dict):
-            yield _FOREIGN
-            continue
-        name, quote = cited.get("video"), cited.get("quote")
+        fields = cited if isinstance(cited, dict) else {}
+        name, quote = fields.get("video"), fields.get("quote")
         video = known.get(name.strip()) if isinstance(name, str) else None
-        start, end = _seconds(cited.get("start")), _seconds(cited.get("end"))
-        yield _moment(video, start, end, quote if isinstance(quote, str) else "")
+        start, end = _seconds(fields.get("start")), _seconds(fields.get("end"))
+        yield _Cited(video, start, end, quote if isinstance(quote, str) else "")
 
 
-def _cited_beside(reply: CrossReply, known: Mapping[str, AskedVideo], *, quoted: bool) -> Iterator[AnswerMoment | str]:
+def _cited_beside(reply: CrossReply, known: Mapping[str, AskedVideo], *, quoted: bool) -> Iterator[_Cited]:
     for cited in reply.citations:
         video = known.get(cited.item_id)
         start, end = cited.start, cited.end
         if start is None and end is None and video is not None:  # the whole of it
             start, end = 0.0, video.seconds
-        yield _moment(video, start, end, _sentence_before(reply.text, cited.at) if quoted else "")
+        yield _Cited(video, start, end, _sentence_before(reply.text, cited.at) if quoted else "")
 
 
-def _moment(video: AskedVideo | None, start: float | None, end: float | None, quote: str) -> AnswerMoment | str:
-    """Return a moment, or why it does not count."""
+def _clock_shift(video: AskedVideo, cited: Sequence[_Cited]) -> float:
+    """Return the seconds that a platform has counted before a player's 0:00.
+
+    It may count by the clock inside the file. One answer counts in one way: the one by which its times lie in the video.
+    """
+    ends = [each.end for each in cited if each.video is video and each.end is not None]
+    starts = [each.start for each in cited if each.video is video and each.start is not None]
+    if video.clock_start < _APART or not video.seconds or not starts or not ends:
+        return 0.0
+    if max(ends) <= video.seconds + _ROUNDED:
+        return 0.0
+    first, last = min(starts) - video.clock_start, max(ends) - video.clock_start
+    return video.clock_start if first >= -_ROUNDED and last <= video.seconds + _ROUNDED else 0.0
+
+
+def _moment(cited: _Cited, shifts: Mapping[str, float]) -> AnswerMoment | str:
+    """Return a moment on the player's clock, or why it does not count."""
+    video = cited.video
     if video is None:
         return _FOREIGN
-    if start is None or end is None:
+    if cited.start is None or cited.end is None:
         return _NO_TIME
+    shift = shifts[video.key]
+    start, end = cited.start - shift, cited.end - shift
+    if shift:
+        start = max(0.0, start)
     if video.seconds:
         if end > video.seconds + _ROUNDED:
             return _OUTSIDE
         end = min(end, video.seconds)
-    return AnswerMoment(video.key, start, end, quote) if 0 <= start < end else _OUTSIDE
+    return AnswerMoment(video.key, start, end, cited.quote) if 0 <= start < end else _OUTSIDE
 
 
 def _sentence_before(text: str, at: int) -> str:

@@ -19,11 +19,11 @@ from pipeline.ports.store import Journal
 
 
 def _write_videos(videos: Sequence[AskedVideo]) -> Json:
-    return [[each.label, each.item_id, each.asset_id, each.key, each.seconds] for each in videos]
+    return [[each.label, each.item_id, each.asset_id, each.key, each.seconds, each.clock_start] for each in videos]
 
 
 def _read_videos(rows: Json) -> list[AskedVideo]:
-    return [AskedVideo(key, asset, seconds, item, label) for label, item, asset, key, seconds in rows]
+    return [AskedVideo(key, asset, seconds, item, label, *clock) for label, item, asset, key, seconds, *clock in rows]
 
 
 def _write_citations(citations: Sequence[Citation]) -> Json:

@@ -37,7 +37,7 @@ async def select_videos(database: Database, which: ItemFilter, identity: str) ->
         for task in await database.tasks(asked):
             data = VideoData.of(task)
             if data.settled and data.media_id and data.provider == identity:
-                found.append(AskedVideo(task.key, data.media_id, data.seconds))
+                found.append(AskedVideo(task.key, data.media_id, data.seconds, clock_start=data.clock_start))
     if not found:
         narrowed = which != ItemFilter()
         raise ConfigError(
