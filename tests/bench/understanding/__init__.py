@@ -7,6 +7,7 @@ import importlib
 
 #: part -> what it measures; each is a module here with ``report() -> None``
 PARTS = {
+    "pictures": "borders of slides and shots, and the cost of reading a video beside that of decoding it",
     "words": "chapters, digest, highlights and titles from captions alone, beside plain baselines",
 }
 

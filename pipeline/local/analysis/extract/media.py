@@ -18,6 +18,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
@@ -148,25 +149,29 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
     with open_media(path) as container:
         video = video_stream(container)
         texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
+        context = video.codec_context
         if (video.average_rate or 0) >= _SPARE_FRAMES:
-            # Pictures that no other depends on are not needed for five samples a second: half the decoding.
-            video.codec_context.skip_frame = "NONREF"
+            context.skip_frame = "BIDIR"  # pictures between others are not needed for five samples a second
+        scaler = VideoReformatter()  # kept, as making one costs more than using it
         pixel_ratio = float(video.sample_aspect_ratio or 1) or 1.0
         origin = clock_start(container, video)
         last: Sample | None = None
-        due = 0.0
+        due = reached = 0.0
         for found, at in _frames(container, video, texts):
             if not isinstance(found, VideoFrame):
                 cue = found.cue
                 yield replace(found, cue=cue._replace(start=max(0.0, cue.start - origin), end=cue.end - origin))
                 continue
+            if context.skip_frame == "BIDIR" and at - origin > reached + 1.5 * _STEP:
+                context.skip_frame = "NONREF"  # too few are left: pass over those only that no other depends on
+            reached = at - origin
             if at - origin < due - 1e-3:
                 continue
             due = max(due, at - origin - _STEP) + _STEP
             if last is not None:
                 yield from _standing(last, at - origin)
             length = float((found.duration or 0) * (found.time_base or 0))
-            last = Sample(at - origin, _shrink(found, pixel_ratio), at - origin + length)
+            last = Sample(at - origin, _shrink(scaler, found, pixel_ratio), at - origin + length)
             yield last
 
 
@@ -222,17 +227,15 @@ def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False)
     return out.getvalue()
 
 
-def _shrink(frame: VideoFrame, pixel_ratio: float) -> Picture:
+def _shrink(scaler: VideoReformatter, frame: VideoFrame, pixel_ratio: float) -> Picture:
     """Return a frame as a small RGB picture, as shown."""
     shape = frame.height / (frame.width * pixel_ratio)
     if frame.rotation % 180:
-        width = max(16, min(320, round(SMALL_WIDTH / shape)))
-        lying = frame.reformat(width=width, height=SMALL_WIDTH, format="rgb24", interpolation="AREA")
-        return upright(_array(lying), frame)
-    height = max(16, min(320, round(SMALL_WIDTH * shape)))
-    return upright(
-        _array(frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")), frame
-    )
+        width, height = max(16, min(320, round(SMALL_WIDTH / shape))), SMALL_WIDTH
+    else:
+        width, height = SMALL_WIDTH, max(16, min(320, round(SMALL_WIDTH * shape)))
+    small = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
+    return upright(_array(small), frame)
 
 
 def is_turned(path: Path) -> bool:
