@@ -7,6 +7,7 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -446,6 +447,16 @@ def test_a_moment_that_cannot_be_is_left_out_and_counted(what: str) -> None:
         assert (len(found.moments), sum(found.dropped.values())) == (1, 1)
 
     lived(scenario)
+
+
+def test_moments_without_end_are_bounded_and_a_fence_is_no_other_form() -> None:
+    """Two hundred are kept of five thousand, the rest is counted."""
+    videos = [AskedVideo("a", "asset-a", 60.0, "ksi_0", "v1")]
+    many = [{**MOMENT, "quote": str(number)} for number in range(5_000)]
+    reply = said("Yes.", *many)
+    read = read_answer(replace(reply, text=f"```json\n{reply.text}\n```\n"), videos)
+    assert (read.text, read.checked, len(read.moments)) == ("Yes.", True, 200)
+    assert sum(read.dropped.values()) == 4_800
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from pipeline.core.model import Json
 from pipeline.ports.knowledge_api import CrossReply
@@ -40,7 +41,10 @@ Answer from these videos alone, and name for each statement the moments that it 
 If the videos do not tell, say so and name no moment.
 """
 _MOST = 200  #: moments that are kept
+_READ = 2_000  #: that are looked at
 _QUOTED = 300  #: characters before a marker that can be its sentence
+#: How models like to wrap JSON.
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n```\s*", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+|\[[0-9]+\]")
 _APART = 0.5  #: seconds that two clocks must differ by to be told apart
 _ROUNDED = 1.0  #: seconds by which a platform may round beyond the end of a video
@@ -101,7 +105,8 @@ def read_answer(reply: CrossReply, videos: Sequence[AskedVideo]) -> ReadAnswer:
     """
     text, form = reply.text, _form(reply.text)
     known = {name: video for video in videos for name in (video.label, video.item_id) if name}
-    cited = [*_cited_in_form(form, known), *_cited_beside(reply, known, quoted=form is None)]
+    named = chain(_cited_in_form(form, known), _cited_beside(reply, known, quoted=form is None))
+    cited = [*islice(named, _READ)]
     shifts = {video.key: _clock_shift(video, cited) for video in videos}
     found, dropped = dict[AnswerMoment, None](), Counter[str]()
     for each in cited:
@@ -112,14 +117,17 @@ def read_answer(reply: CrossReply, videos: Sequence[AskedVideo]) -> ReadAnswer:
             dropped[_TOO_MANY] += 1
         else:
             found[moment] = None
+    if unread := sum(1 for _ in named):
+        dropped[_TOO_MANY] += unread
     told = str(form["answer"]) if form is not None else _begun_answer(text) or text
     return ReadAnswer(told, form is not None or bool(reply.citations), [*found], dropped)
 
 
 def _form(text: str) -> Mapping[str, Json] | None:
     """Return the object of our form, None where the text is something else."""
+    fenced = _FENCE.fullmatch(text)
     try:
-        found = json.loads(text, parse_constant=lambda _: None)
+        found = json.loads(text if fenced is None else fenced[1], parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
     good = isinstance(found, dict) and isinstance(found.get("answer"), str) and found["answer"].strip()
