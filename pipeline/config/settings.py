@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.durations import Seconds
@@ -151,6 +151,12 @@ class PricesSection(Section):
     batch_factor: float = Field(default=1.0, ge=0, le=1)
     #: By the model's name; in the file each is a table ``[prices."<model>"]``.
     models: Mapping[str, ModelPrices] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole_answers(self) -> PricesSection:
+        if (self.response_input_million_tokens is None) != (self.response_output_million_tokens is None):
+            raise ValueError("response_input_million_tokens and response_output_million_tokens go together: set both")
+        return self
 
 
 class PolicySection(Section):

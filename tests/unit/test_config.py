@@ -160,6 +160,12 @@ def test_a_byte_order_mark_is_no_syntax_error(tmp_path: Path) -> None:
             "config.example.toml explains every key",
         ),
         (
+            "[prices]\nresponse_input_million_tokens = 2.0\n",
+            "reelmill.toml, line 1: [prices]: response_input_million_tokens and response_output_million_tokens go together: "
+            "set both",
+            "config.example.toml explains every key",
+        ),
+        (
             "[jobs]\ngist = 5\n",
             "reelmill.toml, line 2: [jobs] gist: unknown key",
             "config.example.toml lists every key",
