@@ -61,6 +61,22 @@ def test_a_fade_through_black_is_one_border_and_fading_in_from_black_none() -> N
     assert len(borders([RED] * 20 + fade_out + [BLACK] * 3 + fade_on + [GREEN] * 20)) == 1
 
 
+def test_shots_of_one_palette_are_parted_by_their_pattern() -> None:
+    """The same colours in broad stripes, in fine ones, and turned round: each is a shot."""
+    dark, light = np.full((90, 160, 3), 80, np.uint8), np.full((90, 160, 3), 160, np.uint8)
+    across, down = np.arange(160)[None, :, None], np.arange(90)[:, None, None]
+    broad, fine, turned = (np.where(each, dark, light) for each in (across // 40 % 2, across // 4 % 2, down // 30 % 2))
+    assert borders([broad] * 20 + [fine] * 20 + [turned] * 20) == [4.0, 8.0]
+
+
+def test_a_quick_fade_through_black_is_one_border() -> None:
+    """Nearly dark in one picture only, and dim beside it; a single black picture is a flash."""
+    out = [mix(RED, BLACK, share) for share in (0.3, 0.6)]
+    back = [mix(BLACK, BLUE, share) for share in (0.4, 0.7)]
+    assert borders([RED] * 20 + [*out, BLACK, *back] + [BLUE] * 20) == [4.4]
+    assert borders([RED] * 20 + [BLACK] + [RED] * 20) == []
+
+
 def test_slow_motion_has_no_border() -> None:
     """A camera that pans without a cut gives one shot."""
     wide = noise(3, (800, 100))[:90]

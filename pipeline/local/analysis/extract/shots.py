@@ -2,8 +2,9 @@
 
 Three rules, each looking at up to 2.4 s on both sides of a possible border:
 
-* **cut**: the colours jump, and jump far more than they do around it;
-* **dissolve**: the same over 1.6 s, with calm before and after; black in between (a fade) counts once;
+* **cut**: colours, edges (how many, how strong, which way) or the layout of light jump, and far more than they do around it;
+* **dissolve**: colours or edges do over 1.6 s, with calm before and after; black in between (a fade) counts once;
+* **fade**: the light goes nearly out and comes back within 1.6 s;
 * **slide**: in cells that stand before and after, what was written is gone. White slides differ only in their letters, so
   no colour rule sees them; a bullet that is added leaves the old letters where they are, so it is no border; a speaker
   moving in a corner takes his cells out of the comparison.
@@ -12,14 +13,14 @@ Three rules, each looking at up to 2.4 s on both sides of a possible border:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.local.analysis.evidence import Picture, Shot
+from pipeline.local.analysis.evidence import Shot
 from pipeline.local.analysis.extract.media import SAMPLES_PER_SECOND, Sample
 
 _SIDE = 12  # samples kept on each side of a possible border: 2.4 s
@@ -34,7 +35,12 @@ _INK = 6.0  # standard deviation of grey levels in a cell that has something on 
 _DARK = 14.0  # mean grey level of a black picture
 _SHORTEST = 0.6  # seconds
 _LIT = 5  # samples that must be more than black before a border
-_Sharp: TypeAlias = Literal["", "cut", "slide"]
+_PALE = 10.0  # mean grey levels by which a cell's light must change
+_ALIKE = 0.5  # correlation of two layouts from which on they count as one
+_EDGES = (-12.0, -4.0, 4.0, 12.0)  # grey levels between neighbours: borders of the bins
+_DIM = 0.3  # share of the light around it that is left at the bottom of a fade
+_Feature: TypeAlias = Callable[["_Frame", "_Frame"], float]
+_Sharp: TypeAlias = Literal["", "cut", "slide", "fade"]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -49,6 +55,8 @@ class _Frame:
     ink: Flags  #: cells with something on them
     step: Floats  #: change of each cell since the sample before
     light: float  #: mean grey level
+    edges: Floats  #: share of the pixels in each of 25 bins of differences to the right and below
+    layout: Floats  #: mean grey level of each cell, beside that of the picture
 
 
 @dataclass(slots=True)
@@ -120,36 +128,48 @@ class ShotFinder:
 
     def _border(self, looks: Sequence[_Frame]) -> bool:
         here = self._sharp[_SLOW]
-        if here == "slide":
-            return True
+        if here in ("slide", "fade"):
+            return here == "fade" or "fade" not in self._sharp
         if not here:
             assert self._open is not None
             lately = looks[_SIDE].at - self._open.start < 2 * _SLOW / SAMPLES_PER_SECOND
             if lately or any(self._sharp) or not _dissolve(looks):
                 return False
+        if "fade" in self._sharp:
+            return False
         # A fade to black is no border yet; the fade from it is one, if there was anything before the black.
         return self._lit >= _LIT and all(look.light > _DARK for look in looks[_SIDE : _SIDE + 2 * _SLOW])
 
 
 def _measure(sample: Sample, last: _Frame | None) -> _Frame:
     picture = sample.picture
-    grey = (picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).astype(np.float32)
+    red, green, blue = (picture[..., channel].astype(np.uint16) for channel in range(3))
+    grey = ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.float32)
     rows, columns = grey.shape[0] // _CELL, grey.shape[1] // _CELL
     tiles = grey[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL).transpose(0, 2, 1, 3)
     cells: Floats = tiles.reshape(rows, columns, _CELL * _CELL)
     step = np.zeros((rows, columns), np.float32) if last is None else np.abs(cells - last.cells).mean(2)
-    return _Frame(sample.at, _bins(picture), cells, cells.std(2) > _INK, step, float(cells.mean()))
+    levels = cells.mean(2)
+    light = float(levels.mean())
+    bins = (red & 0xE0) << 1 | (green & 0xE0) >> 2 | blue >> 5
+    return _Frame(
+        sample.at, _shares(bins, 512), cells, cells.std(2) > _INK, step, light, _edges(grey), levels - np.float32(light)
+    )
 
 
 def _quiet(look: _Frame) -> _Frame:
-    return _Frame(look.at, look.colours, look.cells, look.ink, np.zeros_like(look.step), look.light)
+    return replace(look, step=np.zeros_like(look.step))
 
 
-def _bins(picture: Picture) -> Floats:
-    bins = (
-        (picture[..., 0] >> 5).astype(np.intp) << 6 | (picture[..., 1] >> 5).astype(np.intp) << 3 | picture[..., 2] >> 5
-    )
-    return (np.bincount(bins.ravel(), minlength=512) / bins.size).astype(np.float32)
+def _shares(bins: npt.NDArray[np.integer[Any]], number: int) -> Floats:
+    return (np.bincount(bins.ravel(), minlength=number) / bins.size).astype(np.float32)
+
+
+def _edges(grey: Floats) -> Floats:
+    small = grey[::2, ::2]
+    across = np.searchsorted(_EDGES, (small[:-1, 1:] - small[:-1, :-1]).ravel())
+    down = np.searchsorted(_EDGES, (small[1:, :-1] - small[:-1, :-1]).ravel())
+    return _shares(across * 5 + down, 25)
 
 
 def _distance(one: _Frame, other: _Frame) -> float:
@@ -157,18 +177,50 @@ def _distance(one: _Frame, other: _Frame) -> float:
     return float(np.abs(one.colours - other.colours).sum() / 2)
 
 
+def _other_edges(one: _Frame, other: _Frame) -> float:
+    """Return the share of pixels that change their bin of edges, 0 to 1."""
+    return float(np.abs(one.edges - other.edges).sum() / 2)
+
+
+def _other_layout(one: _Frame, other: _Frame) -> float:
+    """Return the share of cells that become lighter or darker beside the picture.
+
+    0.0 where the picture only gains or loses contrast.
+    """
+    share = float((np.abs(one.layout - other.layout) > _PALE).mean())
+    if share <= _JUMP:
+        return share
+    alike = float((one.layout * other.layout).sum())
+    return 0.0 if alike > _ALIKE * float(np.sqrt((one.layout**2).sum() * (other.layout**2).sum())) else share
+
+
 def _sharp(looks: Sequence[_Frame], here: int) -> _Sharp:
+    if _fade(looks, here):
+        return "fade"
     if _new_slide(looks, here):
         return "slide"
-    return "cut" if _cut(looks, here) else ""
+    return "cut" if any(_cut(looks, here, feature) for feature in (_distance, _other_edges, _other_layout)) else ""
 
 
-def _cut(looks: Sequence[_Frame], here: int) -> bool:
-    """True where the colours jump between the samples ``here - 1`` and ``here``."""
-    jump = _distance(looks[here - 1], looks[here])
+def _fade(looks: Sequence[_Frame], here: int) -> bool:
+    """True at the bottom of a fade.
+
+    It is darkest here, dim beside it, and lit 0.8 s before and after.
+    """
+    light = [look.light for look in looks[here - _SLOW : here + _SLOW + 1]]
+    lit = min(max(light[:2]), max(light[-2:]))
+    if lit <= 2 * _DARK or light[_SLOW] > _DIM * lit or light[_SLOW] > min(light):
+        return False
+    # Black for one sample only is a flash; black that stays is left to the other rules.
+    return light.index(min(light)) == _SLOW and max(light[_SLOW - 1], light[_SLOW + 1]) < 0.8 * lit
+
+
+def _cut(looks: Sequence[_Frame], here: int, feature: _Feature) -> bool:
+    """True where a feature jumps between the samples ``here - 1`` and ``here``."""
+    jump = feature(looks[here - 1], looks[here])
     if jump <= _JUMP:
         return False
-    around = {i: _distance(looks[i - 1], looks[i]) for i in range(here - 5, min(here + 6, len(looks))) if i != here}
+    around = {i: feature(looks[i - 1], looks[i]) for i in range(here - 5, min(here + 6, len(looks))) if i != here}
     if max(step for i, step in around.items() if abs(i - here) <= 2) > 0.6 * jump:
         return False  # one of several steps: a dissolve, a flash, or nothing but motion
     return jump > _OVER * max(_FLOOR, float(np.median(list(around.values()))))
@@ -196,17 +248,23 @@ def _new_slide(looks: Sequence[_Frame], here: int) -> bool:
 
 def _dissolve(looks: Sequence[_Frame]) -> bool:
     """Compare 0.8 s before and after; the border is where most differs."""
-    near, far = looks[_SIDE - _SLOW], looks[_SIDE + _SLOW]
-    wide = _distance(near, far)
-    calm = max(_FLOOR, _distance(looks[_SIDE - 2 * _SLOW], near), _distance(far, looks[_SIDE + 2 * _SLOW]))
-    if wide <= _JUMP or wide <= _OVER * calm:
+    feature = next((each for each in (_distance, _other_edges) if _changes_slowly(looks, each)), None)
+    if feature is None:
         seen = _gone(looks, _SIDE - _SLOW, _SIDE + _SLOW, half=0.8)
         if seen is None or seen[0].sum() < 0.4 * seen[2]:
             return False
-        difference = [_letters(looks[_SIDE - _SLOW + s], looks[_SIDE + _SLOW + s]) for s in (-1, 0, 1)]
-    else:
-        difference = [_distance(looks[_SIDE - _SLOW + s], looks[_SIDE + _SLOW + s]) for s in (-1, 0, 1)]
+        feature = _letters
+    difference = [feature(looks[_SIDE - _SLOW + s], looks[_SIDE + _SLOW + s]) for s in (-1, 0, 1)]
     return difference[1] >= max(difference)
+
+
+def _changes_slowly(looks: Sequence[_Frame], feature: _Feature) -> bool:
+    near, far = looks[_SIDE - _SLOW], looks[_SIDE + _SLOW]
+    wide = feature(near, far)
+    if wide <= _JUMP:
+        return False
+    calm = max(_FLOOR, feature(looks[_SIDE - 2 * _SLOW], near), feature(far, looks[_SIDE + 2 * _SLOW]))
+    return wide > _OVER * calm
 
 
 def _gone(looks: Sequence[_Frame], old: int, new: int, *, half: float) -> tuple[Flags, Flags, int] | None:
