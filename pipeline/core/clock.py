@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,7 +23,10 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start; never goes back."""
+        """Return seconds from an arbitrary start; it never goes back.
+
+        It runs on while the machine sleeps.
+        """
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -30,14 +34,32 @@ class Clock(Protocol):
         ...
 
 
+def _sleepless() -> int | None:
+    """Return the number of a clock that counts sleep; None: Python's own.
+
+    Linux stops CLOCK_MONOTONIC while it is suspended, and counts on in CLOCK_BOOTTIME (clock_gettime(2)). On macOS it is the
+    other way round: CLOCK_MONOTONIC runs on (clock_gettime(3)), and what Python takes for its own monotonic clock stops. On
+    Windows, Python's own runs on (GetTickCount64). On any other system, only the wall clock tells of a sleep.
+    """
+    for number in (getattr(time, "CLOCK_BOOTTIME", None), getattr(time, "CLOCK_MONOTONIC", None)):
+        if number is not None:
+            with suppress(OSError):  # an old kernel, or a sandbox that does not know the number
+                time.clock_gettime(number)
+                return int(number)
+    return None
+
+
 class SystemClock:
     """Wall time for what is stored, monotonic time for what is measured."""
+
+    def __init__(self) -> None:
+        self._sleepless = _sleepless()
 
     def now(self) -> float:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if self._sleepless is None else time.clock_gettime(self._sleepless)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

@@ -19,7 +19,9 @@ class HeldLease:
     task: Task
     scope: anyio.CancelScope
     confirmed: float  #: monotonic seconds
+    until: float  #: epoch seconds at which the database lets others have the task
     lost: bool = False
+    overslept: bool = False  #: by the wall clock it ended unseen: the machine slept, or its clock was put forward
     step_over: bool = False  #: the step has ended; its outcome is being written
 
 
@@ -27,7 +29,9 @@ class LeaseManager:
     """Renews the leases of tasks in flight (the heartbeat); notices lost ones.
 
     A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
-    other half, so a process that was frozen and woken does not pay for what another has taken over.
+    other half, so a process that was frozen and woken does not pay for what another has taken over. Nor does it pay once
+    the wall clock is past the lease's end: where the monotonic clock stands still while a machine sleeps or a virtual
+    machine is paused, only that one tells.
     """
 
     def __init__(self, store: Store, clock: Clock, lifetime: float) -> None:
@@ -47,7 +51,8 @@ class LeaseManager:
         before = self._leases.get(task.id)
         if before is not None:  # taken away and given out again before we noticed
             self._lose(before)
-        lease = HeldLease(task, scope, confirmed)
+        until = task.lease.until if task.lease is not None else self._clock.now()
+        lease = HeldLease(task, scope, confirmed, until)
         self._leases[task.id] = lease
         return lease
 
@@ -64,6 +69,9 @@ class LeaseManager:
         """Raise LostLease unless the lease is ours and young enough to pay on."""
         if lease.lost or self._clock.monotonic() - lease.confirmed > self.lifetime / 2:
             raise LostLease("The lease is too old to make a paid call on.")
+        if self._clock.now() > lease.until:
+            lease.overslept = True
+            raise LostLease("By the clock the lease has ended, perhaps while the machine slept.")
 
     def cancel_all(self) -> None:
         """Cancel every running step; each gives its task back."""
@@ -81,14 +89,14 @@ class LeaseManager:
         leases = list(self._leases.values())
         if not leases:
             return
-        sent = self._clock.monotonic()
+        sent, until = self._clock.monotonic(), self._clock.now() + self.lifetime
         try:
-            ours = await self._store.renew([lease.task for lease in leases], self._clock.now() + self.lifetime)
+            ours = await self._store.renew([lease.task for lease in leases], until)
         except (Transient, StoreError):
             return  # the database is busy or full: the leases age, and no step pays on an old one
         for lease in leases:
             if lease.task.id in ours:
-                lease.confirmed = sent
+                lease.confirmed, lease.until = sent, until
             elif self._leases.get(lease.task.id) is lease:
                 self._lose(lease)
 

@@ -308,7 +308,7 @@ class Pool:
             self._forget(lease, "dropped")
             await self.observer.ended(task, None)
             return
-        move = self._decided(task, stage, outcome, stopped=lease.scope.cancelled_caught)
+        move = self._decided(task, stage, outcome, stopped=lease.scope.cancelled_caught or lease.overslept)
         with anyio.CancelScope(shield=True):
             applied = await self._write(task, move)
             if isinstance(outcome, Park):

@@ -141,9 +141,48 @@ def test_a_frozen_process_does_not_pay_when_it_wakes() -> None:
     run_virtual(scenario())
 
 
-@pytest.mark.parametrize("jump", [7200.0, -7200.0])
-def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float) -> None:
-    """Summer time on a machine without UTC, a late NTP: steps at work are neither started twice nor paid twice."""
+def test_a_machine_that_slept_pays_nothing_before_it_has_asked() -> None:
+    """Where the monotonic clock stands still while a machine sleeps, the wall clock says that the lease is over."""
+    payer = Payer(30.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(29)
+            it.clock.skew += 121
+        assert payer.fresh == [True, False], "the next attempt asks the platform first"
+        assert len(payer.paid) == 1
+        assert payer.paid[0] > 31
+        task = await it.task("a")
+        assert (task.state, task.attempt) == (State.DONE, 0), "to have slept is no failure"
+
+    run_virtual(scenario())
+
+
+def test_a_machine_that_slept_pays_on_what_was_confirmed_since() -> None:
+    """A step that works on until the next renewal keeps its task."""
+    payer = Payer(60.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(29)
+            it.clock.skew += 3600
+        assert payer.fresh == [True]
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("jump", "fresh"), [(7200.0, [True, True, False, False]), (-7200.0, [True, True])])
+def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float, fresh: list[bool]) -> None:
+    """Summer time on a machine without UTC, a late NTP: no step is paid twice, none is an attempt the poorer.
+
+    Forwards, it cannot be told from a machine that slept: what wants to pay just then asks the platform first.
+    """
     payer = Payer(212.0, 200.0)
     it = paying(payer)
 
@@ -153,7 +192,7 @@ def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float)
             group.start_soon(it.pool(lease=120.0).run)
             await anyio.sleep(205)  # the next sweep comes before the next renewal
             it.clock.skew += jump
-        assert payer.fresh == [True, True]
+        assert payer.fresh == fresh
         assert len(payer.paid) == 2
         assert await it.states() == {"a": "done", "b": "done"}
         assert (await it.task("a")).attempt == 0

@@ -68,7 +68,7 @@ class VirtualClock:
     """The Clock port over the loop's time. It runs on from one loop to the next, as a machine's clock between two runs."""
 
     def __init__(self) -> None:
-        self.skew = 0.0  #: added to wall time only, for clock jumps
+        self.skew = 0.0  #: added to wall time only, for clock jumps, and for a sleep that no clock but this one saw
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before = self._read = 0.0
 
