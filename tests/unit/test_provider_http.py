@@ -98,6 +98,7 @@ class Brief(SystemClock):
     """Real time without waiting; remembers what it should have slept."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.slept: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
