@@ -171,6 +171,13 @@ class PolicySection(Section):
     lease: Seconds = Field(default=120.0, ge=1, le=3600)
 
 
+class StoreSection(Section):
+    """The database of the state folder."""
+
+    #: How long one that does not answer is waited for, before a run ends.
+    patience: Seconds = Field(default=30.0, ge=0, le=86_400)
+
+
 class BatchesSection(Section):
     """When analyses are asked by the batch (API v1.3)."""
 
@@ -233,6 +240,7 @@ class Settings(Section):
     budget: BudgetSection = BudgetSection()
     prices: PricesSection = PricesSection()
     policy: PolicySection = PolicySection()
+    store: StoreSection = StoreSection()
     batches: BatchesSection = BatchesSection()
     source: SourceSection = SourceSection()
     fetch: FetchSection = FetchSection()

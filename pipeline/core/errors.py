@@ -8,6 +8,7 @@
     ├── OverBudget         a spending limit forbids a call that somebody asked for         exit 5
     ├── Busy               another process holds the state folder                      exit 75
     ├── StoreError         the database cannot be used as it is
+    ├── DatabaseAway       the database does not answer now: wait, and blame nobody
     ├── Transient          try again later by itself (may name a delay)
     │   └── Throttled      the provider named a limit; nothing was accepted
     ├── NotYet             nothing is wrong, it is only not time yet: no attempt           exit 6
@@ -89,6 +90,16 @@ class StoreError(ReelmillError):
     """
 
     code = "store"
+
+
+class DatabaseAway(ReelmillError):
+    """The database does not answer now; the same call will probably work later.
+
+    Locked by another process, no room on its disk, a disk that fails for a moment. Whether a write happened is not known:
+    it is made again, and the database knows it.
+    """
+
+    code = "database_away"
 
 
 class Transient(ReelmillError):

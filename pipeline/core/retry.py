@@ -7,7 +7,7 @@ from itertools import count
 from typing import TypeVar
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import ReelmillError, Throttled
+from pipeline.core.errors import DatabaseAway, ReelmillError, Throttled
 
 T = TypeVar("T")
 #: Takes the number of the failed try (from 1) and its error; returns the seconds to wait, or None to give up.
@@ -55,3 +55,25 @@ class ThrottlePatience:
     def reset(self) -> None:
         """Count from zero: something has got through."""
         self._waited = 0.0
+
+
+class AwayPatience:
+    """A policy that waits for a database that is away.
+
+    ``most``: seconds in all; each wait is longer, up to a few seconds.
+    """
+
+    FIRST, LONGEST = 0.5, 5.0  #: seconds; the cap is how long work may stand still after the database is back
+
+    def __init__(self, most: float) -> None:
+        self._left = most
+        self._next = self.FIRST
+
+    def __call__(self, _number: int, error: ReelmillError) -> float | None:
+        """Return the next wait, or None once the patience is used up."""
+        if not isinstance(error, DatabaseAway) or self._left <= 0:
+            return None
+        wait = min(self._next, self._left)
+        self._left -= wait
+        self._next = min(2 * self._next, self.LONGEST)
+        return wait

@@ -12,6 +12,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import (
     Ambiguous,
     ConfigError,
+    DatabaseAway,
     InputError,
     LostLease,
     NeedsOperator,
@@ -25,20 +26,32 @@ from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Task, Trouble
 from pipeline.core.outcome import Fail, Outcome, Park, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, Stage
+from pipeline.engine.store_retry import AwaySteps
 from pipeline.engine.wait_counts import WaitCounts
 
 _log = log.get("engine")
 
 
-async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
+async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock, away: AwaySteps) -> Outcome | None:
     """Run one step and return its verdict; None when the lease is lost.
 
     An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
     """
     try:
-        return await stage.step(task, ensure_fresh)
+        outcome = await _verdict(stage, task, ensure_fresh, clock)
     except LostLease:
         return None
+    except DatabaseAway as error:
+        return _put_off(away.next(task.id, error), error, clock.now())
+    away.reset(task.id)
+    return outcome
+
+
+async def _verdict(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome:
+    try:
+        return await stage.step(task, ensure_fresh)
+    except (LostLease, DatabaseAway):
+        raise
     except Throttled as error:
         return _throttled(stage, error, clock.now())
     except (Transient, NotYet) as error:
@@ -50,8 +63,8 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
         return Park("run:operator", clock.now(), error.trouble, not error.in_doubt)
     except ConfigError as error:
         return Park("run:config", clock.now(), error.trouble)
-    except StoreError as error:
-        return Park("run:store", clock.now(), error.trouble)
+    except StoreError as error:  # perhaps met behind the call that the step is for
+        return Park("run:store", clock.now(), error.trouble, untouched=False)
     except (Permanent, InputError) as error:
         return Fail(error.trouble)
     except Exception as error:
@@ -64,6 +77,16 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
                 log.redact(str(error))[:300],
             )
         )
+
+
+def _put_off(wait: float | None, error: DatabaseAway, now: float) -> Outcome:
+    """Give a task back that only the database has stopped; no attempt.
+
+    ``wait``: seconds; None: it has waited for too long. The step may have acted before it read: whoever goes on asks first.
+    """
+    if wait is None:
+        return Park("run:store", now, error.trouble, untouched=False)
+    return Snooze(wait, trouble=error.trouble, asked=False)
 
 
 def _throttled(stage: Stage, error: Throttled, now: float) -> Outcome:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import anyio
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import LostLease, StoreError, Transient
+from pipeline.core.errors import DatabaseAway, LostLease, StoreError
 from pipeline.core.model import Task
 from pipeline.ports.store import Store
 
@@ -92,7 +92,7 @@ class LeaseManager:
         sent, until = self._clock.monotonic(), self._clock.now() + self.lifetime
         try:
             ours = await self._store.renew([lease.task for lease in leases], until)
-        except (Transient, StoreError):
+        except (DatabaseAway, StoreError):
             return  # the database is busy or full: the leases age, and no step pays on an old one
         for lease in leases:
             if lease.task.id in ours:

@@ -5,29 +5,31 @@ The queue is in the database: what waits costs no memory here. One loop claims; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Permanent, StoreError, Transient
+from pipeline.core.errors import DatabaseAway, Permanent, StoreError
 from pipeline.core.lifecycle import Policy, Transition, decide, lost, released
 from pipeline.core.model import Lane, NewTask, Parked, Selection, Task, Trouble
 from pipeline.core.outcome import Fail, Outcome, Park
+from pipeline.core.retry import AwayPatience
 from pipeline.core.task_types import Stage, TaskTypes
 from pipeline.engine.admission import LaneAdmission, RunEnd
 from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplaceable_spawn
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
-from pipeline.engine.store_retry import FIRST_DELAY, MAX_DELAY, retry_while_busy
+from pipeline.engine.store_retry import AwaySteps, retry_while_away
 from pipeline.ports.store import Applied, Database
 
+T = TypeVar("T")
 _log = log.get("engine")
 _DEFAULT = Policy()
 _SET_BACK = 5.0  #: seconds by which a clock is set back that matter; less is its usual correction
@@ -59,6 +61,7 @@ class PoolOptions:
     patience: float = 600.0  #: a lane parked for longer is remembered, and the run may end without it
     horizon: float = 3600.0  #: what falls due later than this is not waited for: the run may end without it, too
     stop_grace: float = 20.0
+    store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
 
 
 class Pool:
@@ -77,6 +80,7 @@ class Pool:
             self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience
         )
         self._leases = LeaseManager(store, clock, options.lease)
+        self._away = AwaySteps(options.store_patience)
         self._wake = anyio.Event()
         self._halted = anyio.Event()
         self._feeding = 0
@@ -90,7 +94,7 @@ class Pool:
         It waits for a busy database. What changed is new or restarted.
         """
         placed = [self._task_types.place(task) for task in tasks]
-        changed = await retry_while_busy(lambda: self._store.submit(placed, self._clock.now()), self._clock)
+        changed = await self._insist(lambda: self._store.submit(placed, self._clock.now()))
         if changed:
             for entry in placed:
                 self.metrics.submitted(entry.lane)
@@ -102,7 +106,7 @@ class Pool:
 
         It waits for a busy database.
         """
-        return await retry_while_busy(lambda: self._store.command(verb, which, now), self._clock)
+        return await self._insist(lambda: self._store.command(verb, which, now))
 
     def feeding(self, change: int) -> None:
         """Tell the pool that a feeder starts (+1) or ends (-1).
@@ -143,11 +147,15 @@ class Pool:
         """True once no new work is taken."""
         return self._stopping
 
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call to the database until it goes through, or patience ends."""
+        return await retry_while_away(call, self._clock, self._options.store_patience)
+
     # --------------------------------------------------------------------------------------------- the loop
 
     async def take_over(self) -> int:
         """Give back a dead predecessor's tasks; only under the state folder's lock."""
-        orphans = await retry_while_busy(lambda: self._store.expired(None), self._clock)
+        orphans = await self._insist(lambda: self._store.expired(None))
         for task in orphans:
             await self._lose(task)
         if orphans:
@@ -162,7 +170,7 @@ class Pool:
         try:
             await self.take_over()
             await self._bring_forward()
-            self.metrics.start_from(await retry_while_busy(self._store.counts, self._clock))
+            self.metrics.start_from(await self._insist(self._store.counts))
         except StoreError as error:
             self.halt(error.trouble)
         async with anyio.create_task_group() as group:
@@ -176,27 +184,27 @@ class Pool:
 
     async def _bring_forward(self) -> None:
         """Shorten the waits that a clock has lengthened by being set back."""
-        number = await retry_while_busy(lambda: self._store.bring_forward(self._clock.now()), self._clock)
+        number = await self._insist(lambda: self._store.bring_forward(self._clock.now()))
         if number:
             _log.warning("engine.clock_was_set_back", tasks=number, why="they would wait for as long as it was ahead")
             self._admission.forget_parks()
             self.wake()
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
-        delay = FIRST_DELAY
+        waits = AwayPatience(self._options.store_patience)
         while not self._stopping:
             self._wake = anyio.Event()
             try:
                 if not await self._claim(workers) and not await self._wait():
                     return
-                delay = FIRST_DELAY
-            except Transient as error:
-                _log.warning("store.busy", why=str(error), after=delay)
-                if delay > MAX_DELAY:
+                waits = AwayPatience(self._options.store_patience)
+            except DatabaseAway as error:
+                delay = waits(1, error)
+                _log.warning("store.away", why=str(error), after=delay)
+                if delay is None:
                     self.halt(error.trouble)
                 with anyio.move_on_after(delay):
                     await self._halted.wait()
-                delay *= 2
             except StoreError as error:
                 self.halt(error.trouble)
 
@@ -284,8 +292,8 @@ class Pool:
                     if not self._leases.holds(task):
                         await self._lose(task)
                 self.metrics.start_from(await self._store.counts())
-            except Transient as error:
-                _log.warning("store.busy", why=str(error))
+            except DatabaseAway as error:
+                _log.warning("store.away", why=str(error))
             except StoreError as error:
                 self.halt(error.trouble)
 
@@ -301,7 +309,9 @@ class Pool:
                 outcome = Fail(unknown_stage(task))
             else:
                 with self.observer.working(task):
-                    outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
+                    outcome = await run_step(
+                        stage, task, lambda: self._leases.ensure_fresh(lease), self._clock, self._away
+                    )
         if not isinstance(outcome, Park):  # a Park closes its lane before its slot is given away
             self._release_slot(lease)
         if lease.lost:
@@ -366,7 +376,7 @@ class Pool:
             return None
 
     async def _apply(self, applied: Applied) -> Applied | None:
-        written = await retry_while_busy(lambda: self._store.apply(applied, self._clock.now()), self._clock)
+        written = await self._insist(lambda: self._store.apply(applied, self._clock.now()))
         return applied if written else None
 
     def _applied(self, task: Task, move: Transition) -> Applied:
@@ -396,7 +406,7 @@ class Pool:
         if parked is None:
             return
         try:
-            await retry_while_busy(lambda: self._store.park(parked), self._clock)
+            await self._insist(lambda: self._store.park(parked))
         except StoreError as error:
             self.halt(error.trouble)
         _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)

@@ -1,4 +1,4 @@
-"""Retries a busy or full database for a while, then ends the run."""
+"""Waits for a database that does not answer; then ends the run."""
 
 from __future__ import annotations
 
@@ -7,30 +7,52 @@ from typing import TypeVar
 
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import ReelmillError, StoreError, Transient
-from pipeline.core.retry import retry
+from pipeline.core.errors import DatabaseAway, ReelmillError, StoreError
+from pipeline.core.retry import AwayPatience, retry
 
 T = TypeVar("T")
 _log = log.get("engine")
-FIRST_DELAY = 0.5  #: seconds; each delay is twice the one before
-MAX_DELAY = 20.0  #: seconds; no delay is longer, so a call gives up after about half a minute in all
 
 
-async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+async def retry_while_away(call: Callable[[], Awaitable[T]], clock: Clock, patience: float) -> T:
     """Make a call to the database until it goes through.
 
+    ``patience``: seconds to wait in all.
+
     Raises:
-        StoreError: the database is unusable, or was busy or full for too long (with that trouble's words).
+        StoreError: the database is unusable, or was away for too long (with that trouble's words).
     """
+    waits = AwayPatience(patience)
+
+    def delay(number: int, error: ReelmillError) -> float | None:
+        wait = waits(number, error)
+        if wait is not None:
+            _log.warning("store.retry", why=str(error), after=wait)
+        return wait
+
     try:
-        return await retry(call, _delay, clock)
-    except Transient as error:
+        return await retry(call, delay, clock)
+    except DatabaseAway as error:
         raise StoreError.from_trouble(error.trouble) from error
 
 
-def _delay(number: int, error: ReelmillError) -> float | None:
-    delay = FIRST_DELAY * 2.0 ** (number - 1)
-    if not isinstance(error, Transient) or delay > MAX_DELAY:
-        return None
-    _log.warning("store.retry", why=str(error), after=delay)
-    return delay
+class AwaySteps:
+    """How long a step waits that the database did not answer.
+
+    Longer each time, for as long as there is patience.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._waits: dict[int, AwayPatience] = {}  # by the task's id, while it fails so
+        self._patience = patience
+
+    def next(self, task: int, error: DatabaseAway) -> float | None:
+        """Return the seconds until the task's next try.
+
+        None: the database was away for too long.
+        """
+        return self._waits.setdefault(task, AwayPatience(self._patience))(1, error)
+
+    def reset(self, task: int) -> None:
+        """Take note that a step ended otherwise."""
+        self._waits.pop(task, None)

@@ -40,6 +40,7 @@ from pipeline.core.errors import (
 )
 from pipeline.core.model import MOVED, REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
+from pipeline.core.retry import AwayPatience, retry
 from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.payloads import Doubt, PaidData, TroubleData
 from pipeline.ingest.stored_json import changed
@@ -48,6 +49,7 @@ from pipeline.ports.store import Records
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
+_PATIENCE = 30.0  #: seconds for which a ledger that does not answer is waited for
 _NOT_LISTED = Trouble(
     "ambiguous",
     "A call was interrupted, or its answer lost, and the platform shows nothing of it; it may still have been accepted.",
@@ -196,7 +198,9 @@ class Billing:
 
     async def _booked(self, cost: Cost) -> Spend | None:
         """Return what the ledger holds of a call, None where it was corrected already."""
-        entries = {spend.key: spend for spend in await self._records.spends([cost.subject])}
+        # Perhaps read with a paid answer in hand that nothing but its outcome can keep.
+        spends = await retry(lambda: self._records.spends([cost.subject]), AwayPatience(_PATIENCE), self._clock)
+        entries = {spend.key: spend for spend in spends}
         if any(cost.key + ending in entries for ending in (REFUND, *SETTLEMENTS)):
             return None
         moves = (f"{cost.key}{MOVED}{number}" for number in count(1))

@@ -19,10 +19,11 @@ import pytest_asyncio
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.core.errors import Permanent, StoreError, Transient
+from pipeline.core.errors import DatabaseAway, Permanent, StoreError
 from pipeline.core.model import ItemQuery, Lane, Result, Selection, State
 from pipeline.store.sqlite import schema
 from pipeline.store.sqlite.database import SqliteDatabase, open_database
+from pipeline.store.sqlite.errors import translate
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
 
 
@@ -260,7 +261,7 @@ async def test_a_file_locked_by_another_is_a_plain_error(
     await database.submit([placed("a")], 0.0)
     other.execute("BEGIN IMMEDIATE")
     for call in (database.submit([placed("b")], 0.0), claim(database), database.save("x", 1)):
-        with pytest.raises(Transient) as caught:
+        with pytest.raises(DatabaseAway) as caught:
             await call
         assert caught.value.trouble.code == "database_locked"
         assert "another process" in str(caught.value)
@@ -279,16 +280,24 @@ async def test_opening_a_locked_new_file_is_a_plain_error(path: Path) -> None:
         connection.execute("ROLLBACK")
 
 
+def test_a_disk_that_fails_for_a_moment_is_waited_for(path: Path) -> None:
+    """An error of the disk may pass, but not where the file is only just opened."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    assert isinstance(translate(error, path), DatabaseAway)
+    assert isinstance(translate(error, path, opening=True), StoreError)
+
+
 @pytest.mark.asyncio
 async def test_a_full_disk_is_temporary_and_harms_nothing(database: SqliteDatabase) -> None:
-    """A write that finds no room raises Transient ``disk_full``, changes nothing, and works once there is room."""
+    """A write that finds no room raises DatabaseAway ``disk_full``, changes nothing, and works once there is room."""
     task = await bring(database, State.RUNNING)
     assert database._writer is not None
     # SQLite's own page limit stands in for the disk: the same result code, from the same place.
     (row,) = await database._writer.statement("PRAGMA page_count")
     await database._writer.statement(f"PRAGMA max_page_count = {row[0]}")
     answer = moved(task, results=[Result("v", "gist", "f", "long " * 100_000)])
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(DatabaseAway) as caught:
         await database.apply(answer, NOW)
     assert caught.value.trouble.code == "disk_full"
     assert "full" in str(caught.value)
@@ -347,7 +356,7 @@ async def test_asyncios_own_cancel_leaves_no_open_transaction(
         other.execute("BEGIN IMMEDIATE")
         other.execute("COMMIT")
         for task, answer in zip(tasks, answers, strict=True):
-            assert answer is True or isinstance(answer, (Transient, asyncio.CancelledError))
+            assert answer is True or isinstance(answer, (DatabaseAway, asyncio.CancelledError))
             repeated = await database.apply(moved(task), NOW)
             assert (await one(database, task.key)).state is State.DONE
             assert not (answer is True and repeated)
@@ -506,7 +515,7 @@ async def test_a_locked_file_fails_each_member_with_an_error_of_its_own(
     other.execute("BEGIN IMMEDIATE")
     answers = await asyncio.gather(*(database.apply(moved(task), NOW) for task in tasks), return_exceptions=True)
     other.execute("ROLLBACK")
-    assert [type(answer) for answer in answers] == [Transient, Transient]
+    assert [type(answer) for answer in answers] == [DatabaseAway, DatabaseAway]
     assert answers[0] is not answers[1]
     assert [await database.apply(moved(task), NOW) for task in tasks] == [True, True]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from pipeline.core.errors import Ambiguous, InputError, Permanent, ReelmillError, StoreError, Transient
+from pipeline.core.errors import Ambiguous, DatabaseAway, InputError, Permanent, ReelmillError, StoreError, Transient
 from pipeline.core.model import Lane, NewTask, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
 from tests.support.engine_harness import EngineHarness, engine, new, task_type
 
-FULL = Transient("the disk is full", code="disk_full", untouched=True)
+FULL = DatabaseAway("the disk is full", code="disk_full")
 
 
 class Raising:
@@ -258,7 +258,7 @@ def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
         task_type("k", ("go", Lane.POLL, step), ("then", Lane.WRITE, good)),
         task_type("l", ("go", Lane.ANALYZE, limited)),
     )
-    breaking(it, name, Transient("locked", code="database_locked"), 15.0, 25.0)
+    breaking(it, name, DatabaseAway("locked", code="database_locked"), 15.0, 25.0)
 
     async def scenario() -> None:
         pool = it.pool(lease=30.0)
@@ -279,7 +279,7 @@ def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
 def test_a_database_that_is_busy_while_a_list_is_read_is_waited_for() -> None:
     """Who feeds the run has patience, too: a lock that goes ends neither the reading nor the run."""
     it = beside(Raising())
-    breaking(it, "submit", Transient("locked", code="database_locked"), 5.0, 25.0)
+    breaking(it, "submit", DatabaseAway("locked", code="database_locked"), 5.0, 25.0)
 
     async def scenario() -> None:
         pool = it.pool()
@@ -302,7 +302,7 @@ def test_a_database_that_is_busy_while_a_list_is_read_is_waited_for() -> None:
 def test_a_database_that_is_busy_while_a_list_starts_things_again_is_waited_for() -> None:
     """What a line takes up again has the same patience as what it puts in."""
     it = beside(Raising())
-    breaking(it, "command", Transient("locked", code="database_locked"), 5.0, 25.0)
+    breaking(it, "command", DatabaseAway("locked", code="database_locked"), 5.0, 25.0)
 
     async def scenario() -> None:
         pool = it.pool()
@@ -375,5 +375,83 @@ def test_an_outcome_that_goes_on_where_nothing_is_fails_its_task_only() -> None:
         ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
         assert ending.halted is None
         assert await it.states() == {"a": "failed", "b": "done"}
+
+    run_virtual(scenario())
+
+
+class Reading:
+    """A step that pays, or not, and then reads from a database that does not answer for a while."""
+
+    def __init__(self, until: float, *, code: str = "database_locked") -> None:
+        self.until, self.code = until, code
+        self.fresh: list[bool] = []
+
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        self.fresh.append(task.fresh)
+        if anyio.current_time() < self.until:
+            raise DatabaseAway("no answer", code=self.code)
+        return Done()
+
+
+@pytest.mark.parametrize("code", ["database_locked", "disk_full", "database_io"])
+def test_a_database_that_is_away_counts_no_attempt_of_a_step(code: str) -> None:
+    """What a step reads does not come for twenty seconds: nothing is counted, waits grow, the next try asks first."""
+    step = Reading(20.0, code=code)
+    it = engine(task_type("k", ("go", Lane.ANALYZE, step), attempts=2))
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a"))
+        assert ending.halted is None
+        assert await it.states() == {"a": "done"}
+        assert (await it.task("a")).attempt == 0
+        assert step.fresh[:2] == [True, False], "the step may have paid before it read"
+        assert 5 <= len(step.fresh) <= 9
+        assert anyio.current_time() <= 20 + 5.5
+
+    run_virtual(scenario())
+
+
+def test_a_stage_that_is_overdue_does_not_fail_for_the_databases_sake() -> None:
+    """The database is away when a deadline passes: the step has its look, once it is back."""
+    step = Reading(20.0)
+    it = engine(task_type("k", ("go", Lane.ANALYZE, step), deadline=10.0))
+
+    async def scenario() -> None:
+        await it.run(new("k", "go", "a"))
+        assert await it.states() == {"a": "done"}
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("patience", [30.0, 90.0])
+def test_a_database_that_one_step_cannot_read_for_long_ends_the_run(patience: float) -> None:
+    """Else it would be read for ever. The task is as it was, and the next run goes on with it."""
+    step = Reading(1e9)
+    it = engine(task_type("k", ("go", Lane.ANALYZE, step)))
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a"), store_patience=patience)
+        assert ending.halted is not None
+        assert (ending.halted.code, ending.cause) == ("database_locked", "store")
+        assert patience <= anyio.current_time() < patience + 5
+        step.until = 0.0
+        assert (await it.run()).halted is None
+        assert await it.states() == {"a": "done"}
+        assert (await it.task("a")).attempt == 0
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("name", ["claim", "apply", "submit"])
+def test_a_database_is_waited_for_as_long_as_configured(name: str) -> None:
+    """Two minutes without an answer end no run that has ten of patience, and work goes on at once."""
+    it = beside(Raising())
+    breaking(it, name, DatabaseAway("locked", code="database_locked"), 0.0, 120.0)
+
+    async def scenario() -> None:
+        ending = await it.run(new("good", "go", "a"), store_patience=600.0)
+        assert ending.halted is None
+        assert anyio.current_time() < 120 + 6
+        assert await it.states() == {"a": "done"}
 
     run_virtual(scenario())

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from pipeline.core.errors import LostLease, Transient
+from pipeline.core.errors import DatabaseAway, LostLease
 from pipeline.core.model import Lane, Result, Selection, State, Task
 from pipeline.core.outcome import Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
@@ -47,7 +47,7 @@ def out_of_order(it: EngineHarness, name: str, start: float, end: float) -> None
     """Let the named database call fail between two times."""
 
     def error() -> Exception | None:
-        return Transient("busy") if start <= anyio.current_time() < end else None
+        return DatabaseAway("busy") if start <= anyio.current_time() < end else None
 
     it.store.break_with(name, error)
 

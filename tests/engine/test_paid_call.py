@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.queries import StandingQuery
-from pipeline.core.errors import Ambiguous, Permanent, Transient
+from pipeline.core.errors import Ambiguous, DatabaseAway, Permanent, Transient
 from pipeline.core.model import Selection, State
-from pipeline.ports.video_api import NewUpload, Question
+from pipeline.ports.video_api import Answer, NewUpload, Question
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import Crash, Wreck, items
 from tests.support.memory_database import MemoryDatabase
@@ -57,6 +57,24 @@ class Storm(Wreck):
         if answer == "lost after acceptance":
             raise Ambiguous(f"the answer to {name} was lost")
         return result
+
+
+@dataclass
+class Blink(Wreck):
+    """The database is away for the next few calls after each paid one of a task."""
+
+    length: int = 1
+    left: int = 0
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        if name.startswith("store.") and self.left:
+            self.left -= 1
+            raise DatabaseAway("locked", code="database_locked")
+        result = await call()
+        if name in PAID[:3]:
+            self.left = self.length
+        # As v1.2 does: what it cost is looked up while the answer is in hand.
+        return replace(result, usage={"output_tokens": 40}) if isinstance(result, Answer) else result
 
 
 class _BlindIndex(IndexCalls):
@@ -179,3 +197,20 @@ def test_no_paid_call_happens_twice_without_being_counted_and_none_is_lost(name:
             assert len(await here.rig.answers()) == 1
 
         run_virtual(scenario())
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("length", [1, 4])
+def test_a_database_that_is_away_after_a_paid_call_costs_nothing_twice(name: str, length: int, tmp_path: Path) -> None:
+    """What was accepted is in hand, and what it cost must be looked up: that is waited for, not forgotten."""
+    here = world(name, tmp_path)
+
+    async def scenario() -> None:
+        report = await here.rig.run(items([tmp_path / "a.mp4"]), Blink(length=length))
+        assert report.exit_code == 0
+        for effect in ("asset", "analysis", "ask", "indexed", "search"):
+            assert set((await here.accepted(effect)).values()) <= {1}, effect
+        assert not [entry for what in ("upload", "analyze", "index") for entry, doubt in here.entries(what) if doubt]
+        assert len(await here.rig.answers()) == 1
+
+    run_virtual(scenario())

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import anyio.lowlevel
 
-from pipeline.core.errors import StoreError, Transient
+from pipeline.core.errors import DatabaseAway, StoreError
 from pipeline.core.model import Lane, Placed, Selection, State, Task
 from pipeline.ports.sink import OutFile, Sink
 from pipeline.ports.store import Applied
@@ -239,7 +239,7 @@ class Reach:
             self._busy = int(fault.size)
         if self._busy > 0 and not self._accidents.calm:
             self._busy -= 1
-            raise Transient("locked by another process", code="database_locked")
+            raise DatabaseAway("locked by another process", code="database_locked")
 
 
 class SinkReach:

@@ -303,4 +303,5 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         patience=settings.limits.patience,
         horizon=settings.longest_wait,
         stop_grace=settings.run.stop_grace,
+        store_patience=settings.store.patience,
     )

@@ -154,8 +154,8 @@ async def _look(connection: Connection, path: Path) -> None:
 class SqliteDatabase(SqliteRecords):
     """``ports.Database`` on SQLite. One process writes; any number may read.
 
-    Every writing call returns after its commit is on disk, and may raise ``Transient`` (``disk_full``,
-    ``database_locked``: nothing was written), ``Permanent`` (``unstorable``) or ``StoreError``.
+    Every writing call returns after its commit is on disk, and may raise ``DatabaseAway`` (``disk_full``, ``database_locked``:
+    nothing was written; ``database_io``), ``Permanent`` (``unstorable``) or ``StoreError``.
     """
 
     def __init__(self, path: Path, writer: Connection | None, reader: Connection) -> None:

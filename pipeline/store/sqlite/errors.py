@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.core.errors import ReelmillError, StoreError, Transient
+from pipeline.core.errors import DatabaseAway, ReelmillError, StoreError
 from pipeline.store.encoding import unstorable
 
 #: Primary result codes (https://www.sqlite.org/rescode.html) that are about the file or the disk, not about a value.
@@ -28,11 +28,6 @@ _BY_CODE: dict[int, tuple[str, str, str]] = {
         "{path} cannot be opened.",
         "Check that its folder exists and that this user may write there.",
     ),
-    _IOERR: (
-        "database_io",
-        "The disk failed while {path} was in use.",
-        "Check the disk and its file system; network disks are not supported.",
-    ),
     _CORRUPT: ("database_damaged", "{path} is damaged.", ""),
     _NOTADB: ("database_damaged", "{path} is not a database.", ""),
 }
@@ -48,7 +43,8 @@ def translate_errors(path: Path, *, opening: bool = False) -> Iterator[None]:
     """Translate what the driver raises inside into our errors.
 
     Raises:
-        Transient: ``database_locked`` or ``disk_full``: the same call may work later (StoreError while ``opening``).
+        DatabaseAway: ``database_locked``, ``disk_full`` or ``database_io``: the same call may work later (StoreError while
+            ``opening``).
         Permanent: ``unstorable``: a value that cannot be written, ever.
         StoreError: the database cannot be used.
     """
@@ -68,6 +64,9 @@ def translate(error: Exception, path: Path, *, opening: bool = False) -> Reelmil
     if code == _FULL or (code == _IOERR and _is_full(path)):
         words, remedy = f"The disk is full: {path} cannot grow.", "Make room on the disk of the state folder."
         return _later(words, "disk_full", remedy, detail, opening)
+    if code == _IOERR:
+        remedy = "Check the disk and its file system; network disks are not supported."
+        return _later(f"The disk failed while {path} was in use.", "database_io", remedy, detail, opening)
     if code in _BY_CODE:
         name, text, remedy = _BY_CODE[code]
         return StoreError(text.format(path=path), code=name, remedy=remedy or _RESTORE, detail=detail)
@@ -94,4 +93,4 @@ def closed(path: Path) -> StoreError:
 def _later(words: str, code: str, remedy: str, detail: str, opening: bool) -> ReelmillError:
     if opening:
         return StoreError(words, code=code, remedy=remedy, detail=detail)
-    return Transient(words, code=code, untouched=True, remedy=remedy, detail=detail)
+    return DatabaseAway(words, code=code, remedy=remedy, detail=detail)

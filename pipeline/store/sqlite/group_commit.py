@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import anyio
 import anyio.lowlevel
 
-from pipeline.core.errors import Permanent, ReelmillError, Transient
+from pipeline.core.errors import DatabaseAway, Permanent, ReelmillError
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -93,14 +93,12 @@ class GroupCommit(Generic[Request, Reply]):
                 member.replies.append(reply)
 
 
-def _interrupted() -> Transient:
-    return Transient("The write was interrupted; whether it happened is not known.", code="interrupted")
+def _interrupted() -> DatabaseAway:
+    return DatabaseAway("The write was interrupted; whether it happened is not known.", code="interrupted")
 
 
 def _same(error: ReelmillError) -> ReelmillError:
     """Return a copy for each member: shared exceptions would mix tracebacks."""
     copy = type(error).from_trouble(error.trouble)
-    if isinstance(error, Transient) and isinstance(copy, Transient):
-        copy.untouched = error.untouched
     copy.__cause__ = error
     return copy
