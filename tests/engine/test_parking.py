@@ -231,7 +231,10 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
     ],
 )
 def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: ReelmillError, cause: str) -> None:
-    """No task is claimed after it, running ones finish, the task that met it waits uncounted, the next run finishes."""
+    """No task is claimed after it, running ones finish, the task that met it waits uncounted, the next run finishes.
+
+    The database may have broken behind the step's call: then whoever goes on asks first.
+    """
     broken = True
     begun: list[str] = []
 
@@ -253,7 +256,7 @@ def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: Reelmil
         states = await it.states()
         assert {key for key, state in states.items() if state == "done"} == set("bcd")
         task = await it.task("a")
-        assert (task.state, task.attempt, task.claims) == (State.PENDING, 0, 0)
+        assert (task.state, task.attempt, task.claims) == (State.PENDING, 0, int(cause == "store"))
         broken = False
         assert (await it.run()).halted is None
         assert set((await it.states()).values()) == {"done"}
