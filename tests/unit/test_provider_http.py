@@ -289,8 +289,8 @@ async def test_no_redirect_gets_the_key() -> None:
 
 @pytest.mark.asyncio
 async def test_a_silent_server_is_left_in_time() -> None:
-    """No byte within the timeout: ambiguous for a paid call. Nothing sleeps in this test but the server."""
-    async with scripted(b"") as script, client(script.port, timeout=0.05) as api:
+    """No byte within the timeout, which connecting has to keep, too: ambiguous for a paid call. Only the server sleeps."""
+    async with scripted(b"") as script, client(script.port, timeout=0.5) as api:
         with pytest.raises(Ambiguous):
             await api.submit_analysis(WISH, ours)
 
