@@ -34,9 +34,8 @@ _COUNTED = 60.0  #: the same of what is to come
 _AT_WORK = 60.0  #: and for which a packer that looked is at work
 _LOOKS = 4  #: for an item that its batch does not name, each four times as late as the one before
 _A_SECOND = 50  #: analyses that look how their batch stands, in a second
-_LONGEST = (
-    600.0  #: seconds between two looks of one that waits to be packed: a quarter of what it has waited, at most this
-)
+#: Seconds between two looks of one that waits to be packed, at most: it is a quarter of what it has waited.
+_LONGEST = 600.0
 
 
 class Member(NamedTuple):
