@@ -19,7 +19,7 @@ from pipeline.budget.limits import SpendingLimits
 from pipeline.config.queries import StandingQuery
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import NeedsOperator, ReelmillError, Throttled
+from pipeline.core.errors import NeedsOperator, OverBudget, ReelmillError, Throttled
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Spend, Trouble, fingerprint
 from pipeline.engine.admission import RunEnd
@@ -134,7 +134,7 @@ def _grave(error: ReelmillError) -> ExitCode:
         return ExitCode.NEEDS_OPERATOR
     if isinstance(error, Throttled):
         return ExitCode.QUOTA
-    return ExitCode.BUDGET if error.trouble.code == "budget" else ExitCode.INCOMPLETE
+    return ExitCode.BUDGET if isinstance(error, OverBudget) else ExitCode.INCOMPLETE
 
 
 def _undrained(ending: RunEnd) -> str:
