@@ -133,8 +133,9 @@ class Asking:
         if api.knowledge is None:
             raise not_offered()
         keeper = StoreKeeper(api.knowledge, self._database, self._clock, self._plan.settings.limits.patience)
-        await self._settle_price(len(await keeper.look(self._selected.videos)))
-        prepared = await keeper.prepare(self._selected.videos, self._talk.tell)
+        missing = await keeper.look(self._selected.videos)
+        await self._settle_price(len(missing))
+        prepared = await keeper.prepare(self._selected.videos, missing, self._talk.tell)
         if not prepared.videos:
             raise Permanent(
                 "the platform could read none of these videos", code="nothing_readable",

@@ -56,13 +56,16 @@ class StoreKeeper:
             await self._await_unlisted(videos)
         return [video for video in videos if video.asset_id not in self._items]
 
-    async def prepare(self, videos: Sequence[AskedVideo], tell: Callable[[str], None]) -> Prepared:
+    async def prepare(
+        self, videos: Sequence[AskedVideo], missing: Sequence[AskedVideo], tell: Callable[[str], None]
+    ) -> Prepared:
         """Give each video a place, and wait until the platform has read all.
+
+        ``missing``: those without one, by :meth:`look`.
 
         Raises:
             NotYet: it takes longer than anyone waits here.
         """
-        missing = await self.look(videos)
         if not self._store_id:
             self._store_id = await self._make_store()
         if missing:
