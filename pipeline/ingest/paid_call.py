@@ -49,7 +49,6 @@ from pipeline.ports.store import Records
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
-_PATIENCE = 30.0  #: seconds for which a ledger that does not answer is waited for
 _NOT_LISTED = Trouble(
     "ambiguous",
     "A call was interrupted, or its answer lost, and the platform shows nothing of it; it may still have been accepted.",
@@ -124,9 +123,12 @@ class Spending(Protocol):
 class Billing:
     """Reserves the money of calls, makes their entries, counts what was accepted."""
 
-    def __init__(self, spending: Spending, records: Records, clock: Clock, run_id: str = "") -> None:
+    def __init__(
+        self, spending: Spending, records: Records, clock: Clock, run_id: str = "", *, patience: float = 0.0
+    ) -> None:
         self._spending = spending
         self._records = records
+        self._patience = patience  #: seconds for which a ledger that does not answer is waited for
         self._clock = clock
         self._run_id = run_id
         self._in_doubt: set[str] = set()  # keys of which only the platform can tell
@@ -199,7 +201,7 @@ class Billing:
     async def _booked(self, cost: Cost) -> Spend | None:
         """Return what the ledger holds of a call, None where it was corrected already."""
         # Perhaps read with a paid answer in hand that nothing but its outcome can keep.
-        spends = await retry(lambda: self._records.spends([cost.subject]), AwayPatience(_PATIENCE), self._clock)
+        spends = await retry(lambda: self._records.spends([cost.subject]), AwayPatience(self._patience), self._clock)
         entries = {spend.key: spend for spend in spends}
         if any(cost.key + ending in entries for ending in (REFUND, *SETTLEMENTS)):
             return None

@@ -46,9 +46,8 @@ async def _tell(plan: RunPlan, database: Database) -> Recalled:
     from pipeline.ingest.paid_call import Billing
 
     clock = SystemClock()
-    billing = Billing(
-        SpendingLimits(plan.settings.budget, clock), database, clock
-    )  # nothing is asked, so nothing reserved
+    spending = SpendingLimits(plan.settings.budget, clock)  # nothing is asked, so nothing reserved
+    billing = Billing(spending, database, clock, patience=plan.settings.store.patience)
     costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
     async with open_platform(plan, database, clock, Random()) as api:
         return await Recalls(api, api.batches, costs, database).carry_out()

@@ -135,7 +135,8 @@ def compose(
     services = Services(api, database, clock, rng, looks)
     adoption = Adoption(api.inventory)
     item = _item_type(settings, services, adapters)
-    entries = Billing(spending, database, clock, run_id)
+    patience = settings.store.patience
+    entries = Billing(spending, database, clock, run_id, patience=patience)
     video = VideoTaskType(
         services,
         planner,
@@ -144,7 +145,9 @@ def compose(
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
         # An upload of v1.2 is an entry in the index; one of v1.3 costs nothing.
-        billing=entries if "index_first" in api.features else Billing(spending, database, clock, run_id),
+        billing=entries
+        if "index_first" in api.features
+        else Billing(spending, database, clock, run_id, patience=patience),
         price=plan.prices.indexing,
         adoption=adoption,
     )
@@ -154,7 +157,7 @@ def compose(
         planner,
         _analysis_options(settings, api),
         price=plan.prices.analysis,
-        billing=Billing(spending, database, clock, run_id),
+        billing=Billing(spending, database, clock, run_id, patience=patience),
         adoption=adoption,
         coordinator=coordinator,
     )
@@ -213,7 +216,8 @@ def _batches(
     """Return the type of task of batches, where the API has them."""
     if coordinator is None:
         return []
-    billing = Billing(spending, services.records, services.clock)  # books nothing: its analyses have
+    patience = settings.store.patience
+    billing = Billing(spending, services.records, services.clock, patience=patience)  # books nothing: its analyses have
     attempts = settings.policy.attempts
     return [BatchTaskType(services, coordinator, analysis.costs, billing, attempts, wanted=analysis.wanted)]
 
