@@ -6,7 +6,7 @@ import inspect
 import json
 import pickle
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
@@ -22,10 +22,12 @@ from pipeline.config.settings import Settings
 from pipeline.core.errors import (
     Ambiguous,
     ConfigError,
+    DatabaseAway,
     NotYet,
     OverBudget,
     Permanent,
     ReelmillError,
+    StoreError,
     Throttled,
     Transient,
     decide_exit,
@@ -560,3 +562,57 @@ def test_nothing_to_ask_is_said_before_anything_is_opened() -> None:
         assert len(house.knowledge.asked) == 1
 
     lived(scenario)
+
+
+def test_a_database_that_is_away_takes_no_paid_answer_away() -> None:
+    """It is locked for a moment wherever the answer is kept and the ledger settled: that is waited for."""
+
+    async def scenario(house: House) -> None:
+        house.knowledge.replies = [said("Twice.", MOMENT)]
+        failing = Failing(house, lambda: bool(house.knowledge.asked))
+        found = await house.ask()
+        assert (found.answer, failing.failed) == ("Twice.", ["save", "spends", "enter"])
+        assert await house.ledger() == [(0.003, False)]
+        assert (await house.ask()).kept
+
+    lived(scenario, prices=PRICED)
+
+
+def test_a_call_that_the_ledger_did_not_take_was_not_made() -> None:
+    """The note does not say that it was sent, so nobody needs to ask once more for it."""
+
+    async def scenario(house: House) -> None:
+        house.knowledge.replies = [said("Twice.", MOMENT)]
+        failing = Failing(
+            house, lambda: not failing.failed, verbs=("enter",), error=StoreError("the database is damaged")
+        )
+        with pytest.raises(StoreError):
+            await house.ask()
+        assert not house.knowledge.asked
+        assert (await house.ask()).answer == "Twice."
+
+    lived(scenario, prices=PRICED)
+
+
+class Failing:
+    """Lets calls of a house's database fail, each once."""
+
+    def __init__(
+        self, house: House, when: Callable[[], bool], *, verbs: Sequence[str] = ("save", "spends", "enter"),
+        error: ReelmillError | None = None,
+    ) -> None:  # fmt: skip
+        self.failed: list[str] = []
+        error = error or DatabaseAway("the database is locked", code="database_locked")
+        for verb in verbs:
+            self._wrap(house.database, verb, when, error)
+
+    def _wrap(self, database: Any, verb: str, when: Callable[[], bool], error: ReelmillError) -> None:
+        inner = getattr(database, verb)
+
+        async def call(*given: Any) -> Any:
+            if verb not in self.failed and when():
+                self.failed.append(verb)
+                raise error
+            return await inner(*given)
+
+        setattr(database, verb, call)

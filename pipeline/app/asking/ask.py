@@ -23,6 +23,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock, iso
 from pipeline.core.errors import Ambiguous, ConfigError, OverBudget, Permanent
 from pipeline.core.model import ItemFilter
+from pipeline.core.retry import AwayPatience, retry
 from pipeline.ports.knowledge_api import MOST_QUESTION, CrossQuestion, KnowledgeApi
 from pipeline.ports.store import Database
 from pipeline.views import AnswerView, CitedMoment, VideoRef
@@ -189,7 +190,9 @@ class Asking:
                 "the platform gave up on the answer, and does not say whether it charges for that",
                 remedy="--again asks once more",
             )
-        answered = await note.answer(reply, self._payment.price(reply), videos)
+        patience = AwayPatience(self._plan.settings.store.patience)  # nobody can fetch the answer a second time
+        price = self._payment.price(reply)
+        answered = await retry(lambda: note.answer(reply, price, videos), patience, self._clock)
         await self._payment.settle(reply)
         return answered
 

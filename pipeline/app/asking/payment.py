@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from pipeline.budget.limits import SpendingLimits
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, ReelmillError, Transient
 from pipeline.core.model import Spend
+from pipeline.core.retry import AwayPatience, retry
 from pipeline.ingest.paid_call import Billing, CallPolicy, Cost
 from pipeline.ports.knowledge_api import CrossReply
 from pipeline.ports.store import Database
@@ -48,7 +50,8 @@ class AnswerPayment:
         self._rng = rng
         self._spending = SpendingLimits(plan.settings.budget, clock, run_id)
         self._run_id = run_id
-        self._billing = Billing(self._spending, database, clock, run_id)
+        self._away = plan.settings.store.patience
+        self._billing = Billing(self._spending, database, clock, run_id, patience=self._away)
         self._entry: Spend | None = None  #: of the ledger, written before the call
 
     async def ask(self, name: str, send: Callable[[], Awaitable[CrossReply]], note: CallNote) -> CrossReply:
@@ -74,7 +77,9 @@ class AnswerPayment:
         try:
             return await call.ask(Cost(f"{name}/{self._run_id}", "ask", most), _nothing, send, repeated=note.repeated)
         except ReelmillError as error:
-            if self._entry is not None and _surely_not_taken(error):
+            if self._entry is None:  # nothing was sent
+                await note.take_back()
+            elif _surely_not_taken(error):
                 await self._enter_all(await self._billing.refund(Cost(self._entry.key, "ask")))
                 await note.take_back()
             raise
@@ -103,7 +108,7 @@ class AnswerPayment:
         """
         for spend in spends:
             spend = replace(spend, doubtful=False)
-            await self._database.enter(spend)
+            await retry(partial(self._database.enter, spend), AwayPatience(self._away), self._clock)
             self._spending.entered([spend])
 
     async def _wait(self, seconds: float) -> bool:
