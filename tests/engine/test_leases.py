@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -52,6 +54,15 @@ def out_of_order(it: EngineHarness, name: str, start: float, end: float) -> None
     it.store.break_with(name, error)
 
 
+@asynccontextmanager
+async def at_work(it: EngineHarness, *keys: str) -> AsyncIterator[None]:
+    """Let a pool pay for these while the block does something to it; it has ended behind the block."""
+    await it.pool().submit(new("pay", "go", *keys))
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.pool(lease=120.0).run)
+        yield
+
+
 def test_a_long_step_keeps_its_lease() -> None:
     """Ten lifetimes in one step: the lease is renewed all the time, and the step may pay at the end."""
     payer = Payer(1200.0)
@@ -75,9 +86,7 @@ def test_a_lease_lost_while_a_step_runs_cancels_it_and_writes_nothing() -> None:
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a", "b"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a", "b"):
             await anyio.sleep(50)
             assert await it.store.inner.command("cancel", Selection(keys=("a",)), it.clock.now()) == 1
             await anyio.sleep(45)
@@ -95,9 +104,7 @@ def test_an_operators_cancel_between_work_and_writing_is_not_overwritten() -> No
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a"):
             await anyio.sleep(5)
             await it.store.inner.command("cancel", Selection(keys=("a",)), it.clock.now())
         assert await it.states() == {"a": "cancelled"}
@@ -127,9 +134,7 @@ def test_a_frozen_process_does_not_pay_when_it_wakes() -> None:
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a"):
             await anyio.sleep(29)
             running = asyncio.get_running_loop()
             assert isinstance(running, VirtualLoop)
@@ -147,9 +152,7 @@ def test_a_machine_that_slept_pays_nothing_before_it_has_asked() -> None:
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a"):
             await anyio.sleep(29)
             it.clock.skew += 121
         assert payer.fresh == [True, False], "the next attempt asks the platform first"
@@ -167,9 +170,7 @@ def test_a_machine_that_slept_pays_on_what_was_confirmed_since() -> None:
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a"):
             await anyio.sleep(29)
             it.clock.skew += 3600
         assert payer.fresh == [True]
@@ -187,9 +188,7 @@ def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float,
     it = paying(payer)
 
     async def scenario() -> None:
-        await it.pool().submit(new("pay", "go", "a", "b"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.pool(lease=120.0).run)
+        async with at_work(it, "a", "b"):
             await anyio.sleep(205)  # the next sweep comes before the next renewal
             it.clock.skew += jump
         assert payer.fresh == fresh
