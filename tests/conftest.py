@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+
+from tests.support.programs import path_without
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,9 +36,12 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def pytest_configure() -> None:
-    """Let processes keep their bytecode, whatever this machine does by default: thousands of them would compile us again."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Make all machines alike: thousands of processes keep their bytecode, and none finds a program that reads pictures."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    links = tempfile.TemporaryDirectory(prefix="reelmill-tests-")
+    config.add_cleanup(links.cleanup)
+    os.environ["PATH"] = path_without("tesseract", os.environ, Path(links.name))
     gc.set_threshold(20_000, 20, 20)  # as the program does
 
 

@@ -13,13 +13,10 @@ import pytest
 from tests.support.cli import Terminal, environment
 from tests.support.media import clips
 
-#: A machine without programs of others: one that reads text in pictures would give the clips other titles.
-BARE = {"PATH": ""}
-
 
 def test_list_names_everything_beside_a_run(tmp_path: Path) -> None:
     """State, cost and folder of each item as JSON and CSV, while another process holds the state folder; no half list."""
-    here = Terminal(tmp_path / "here", BARE)
+    here = Terminal(tmp_path / "here")
     clips(here.folder / "films", 2)
     (here.folder / "films" / "bad.mp4").write_bytes(b"no video" * 100)
     assert here.run("run", "films").code == 3
@@ -49,7 +46,7 @@ def test_list_names_everything_beside_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("api", ["v1.3", "v1.2"])
 def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
     """The price first; typed twice it is one new call; old results until the run; nothing counts as possibly paid twice."""
-    here = Terminal(tmp_path / "here", BARE, {"provider": {"kind": "local", "api": api}, "jobs": {"enabled": ["gist"]}})
+    here = Terminal(tmp_path / "here", {}, {"provider": {"kind": "local", "api": api}, "jobs": {"enabled": ["gist"]}})
     clips(here.folder / "films", 2)
     assert here.run("run", "films").code == 0
     nobody = here.run("retry", "--again", "clip-00.mp4")
@@ -77,7 +74,7 @@ def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
 
 def test_an_item_is_forgotten(tmp_path: Path) -> None:
     """It shows what goes, asks or wants --yes, and leaves the rest; beside a run it is refused with what to do."""
-    here = Terminal(tmp_path / "here", BARE, {"jobs": {"enabled": ["gist"]}})
+    here = Terminal(tmp_path / "here", {}, {"jobs": {"enabled": ["gist"]}})
     clips(here.folder / "films", 2)
     (here.folder / "list.txt").write_text("films/clip-00.mp4\nfilms/clip-01.mp4\n")
     assert here.run("run", "list.txt").code == 0
@@ -103,7 +100,7 @@ def test_an_item_is_forgotten(tmp_path: Path) -> None:
 def test_an_item_is_forgotten_with_what_the_account_holds(tmp_path: Path, api: str) -> None:
     """Upload, answer and index entry go; the other video's stay; the line brings it back, is paid again and booked again."""
     config: dict[str, dict[str, object]] = {"jobs": {"enabled": ["gist"]}, "index": {"name": "films"}}
-    here = Terminal(tmp_path / "here", BARE, {"provider": {"kind": "local", "api": api}, **config})
+    here = Terminal(tmp_path / "here", {}, {"provider": {"kind": "local", "api": api}, **config})
     clips(here.folder / "films", 2)
     assert here.run("run", "films").code == 0
     assert len(here.run("videos", "--json").json["videos"]) == 2
