@@ -27,7 +27,7 @@ from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplac
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.store_retry import AwaySteps, retry_while_away
-from pipeline.ports.store import Applied, Database
+from pipeline.ports.store import Applied, ApplyAnswer, Database
 
 T = TypeVar("T")
 _log = log.get("engine")
@@ -359,7 +359,7 @@ class Pool:
         except KeyError:
             return None
 
-    async def _write(self, task: Task, move: Transition) -> Applied | None:
+    async def _write(self, task: Task, move: Transition, *, by_holder: bool = True) -> Applied | None:
         """Write an outcome until it is committed or fenced.
 
         A full disk must not lose a paid answer. Return what was written: a failure where the outcome itself cannot be
@@ -367,19 +367,19 @@ class Pool:
         """
         try:
             try:
-                return await self._apply(self._applied(task, move))
+                return await self._apply(self._applied(task, move, by_holder=by_holder))
             except Permanent as error:
                 failed = decide(task, Fail(error.trouble), self._clock.now(), _DEFAULT, self._rng)
-                return await self._apply(self._applied(task, failed))
+                return await self._apply(self._applied(task, failed, by_holder=by_holder))
         except StoreError as error:
             self.halt(error.trouble)
             return None
 
     async def _apply(self, applied: Applied) -> Applied | None:
-        written = await self._insist(lambda: self._store.apply(applied, self._clock.now()))
-        return applied if written else None
+        answer = await self._insist(lambda: self._store.apply(applied, self._clock.now()))
+        return applied if answer is ApplyAnswer.WRITTEN else None
 
-    def _applied(self, task: Task, move: Transition) -> Applied:
+    def _applied(self, task: Task, move: Transition, *, by_holder: bool) -> Applied:
         try:
             spawn = [self._task_types.place(new) for new in move.spawn]
         except KeyError as error:
@@ -388,11 +388,12 @@ class Pool:
             lane, rank = self._task_types.lane_and_rank(task.kind, move.stage)
         except KeyError:
             lane, rank = task.lane, task.rank
-        return Applied(task, move, lane, rank, spawn)
+        return Applied(task, move, lane, rank, spawn, by_holder)
 
     async def _lose(self, task: Task) -> None:
         stage = self._stage(task)
-        applied = await self._write(task, lost(task, self._clock.now(), _policy(stage), self._rng))
+        moved = lost(task, self._clock.now(), _policy(stage), self._rng)
+        applied = await self._write(task, moved, by_holder=False)
         if applied is not None:
             _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=applied.move.attempt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.core.model import (
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
     from pipeline.core.lifecycle import Transition
 
 
+class ApplyAnswer(Enum):
+    """What became of an outcome that was handed in."""
+
+    WRITTEN = "written"  #: by this call, or by an earlier one under the same lease, whose answer may have been lost
+    LOST = "lost"  #: nothing of it: the task was claimed by another, cancelled or taken back
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """A decided transition, with lane and rank for all its tasks."""
@@ -41,6 +49,7 @@ class Applied:
     lane: Lane
     rank: int
     spawn: Sequence[Placed] = ()
+    by_holder: bool = True  #: False: whoever takes the task back from a holder that seems to be gone
 
     def placed(self) -> Task:
         """Return the task as it stands after the transition, for people."""
@@ -78,11 +87,12 @@ class Store(Protocol):
         """Extend the leases of these running tasks; return the ids that are still ours."""
         ...
 
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         """Write an outcome in one transaction, if the lease still holds.
 
-        State, results, spawned tasks and spend.
-        Return False, with nothing written, when the task was claimed by another, cancelled or is no longer running.
+        State, results, spawned tasks and spend. A holder hands in one outcome under a lease, and repeats that one when it got
+        no answer: what was written is not written twice and told as written, also when others have gone on from there. A
+        lease that was ended by another, by a cancel or by taking the task back (``by_holder`` false), stays lost.
         """
         ...
 

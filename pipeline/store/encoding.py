@@ -155,6 +155,7 @@ class Move:
     results: Sequence[Row]
     spends: Sequence[Row]
     entries: Sequence[QueueEntry]
+    by_holder: bool
 
 
 def encode_move(applied: Applied, now: float) -> Move:
@@ -177,6 +178,7 @@ def encode_move(applied: Applied, now: float) -> Move:
         tuple(map(encode_result, move.results)),
         tuple(map(encode_spend, move.spend)),
         [encode_entry(placed, now) for placed in applied.spawn],
+        applied.by_holder,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Lane, NewTask, Placed, Result, Spend, State, Task
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from pipeline.store.sqlite.database import SqliteDatabase, open_database
 
 _DATA = {"source": "/films/holiday.mp4", "title": "A day at the sea", "tags": ["summer", "family"], "seconds": 61.25}
@@ -72,7 +72,7 @@ async def _apply_all(database: SqliteDatabase, tasks: list[Task], callers: int) 
                 spend=[spend],
                 word="advanced",
             )
-            assert await database.apply(Applied(task, move, Lane.FETCH, 1), 1000.0)
+            assert await database.apply(Applied(task, move, Lane.FETCH, 1), 1000.0) is ApplyAnswer.WRITTEN
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

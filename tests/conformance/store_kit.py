@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, Spend, State, Task, Trouble
-from pipeline.ports.store import Applied, Database
+from pipeline.ports.store import Applied, ApplyAnswer, Database
 from pipeline.store.sqlite.database import open_database
 from tests.support.memory_database import MemoryDatabase
 
@@ -77,6 +77,7 @@ def moved(
     lane: Lane | None = None,
     rank: int | None = None,
     since: float | None = None,
+    by_holder: bool = True,
 ) -> Applied:
     """Return an outcome for a claimed task; what is not given stays as it is."""
     move = Transition(
@@ -94,7 +95,7 @@ def moved(
         spend=spend,
         word=word,
     )
-    return Applied(task, move, lane or task.lane, task.rank if rank is None else rank, spawn)
+    return Applied(task, move, lane or task.lane, task.rank if rank is None else rank, spawn, by_holder)
 
 
 async def claim(database: Database, now: float = NOW, *, owner: str = "me", until: float = NOW + 60) -> list[Task]:
@@ -120,5 +121,5 @@ async def bring(database: Database, state: State, key: str = "a", **given: Any) 
         await database.command("cancel", Selection(keys=(key,)), NOW)
     else:
         trouble = TROUBLE if state in (State.FAILED, State.HELD) else None
-        assert await database.apply(moved(task, state, trouble=trouble), NOW)
+        assert await database.apply(moved(task, state, trouble=trouble), NOW) is ApplyAnswer.WRITTEN
     return await one(database, key)

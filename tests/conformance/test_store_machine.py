@@ -37,8 +37,8 @@ SPENDS = st.builds(Spend, KEYS, STAGES, TIMES, TIMES, SUBJECTS, st.booleans(), T
 ENDS = st.fixed_dictionaries({
     "state": st.sampled_from([State.DONE, *(state for state in State if state is not State.RUNNING)]), "stage": STAGES,
     "attempt": st.integers(0, 3), "claims": st.integers(0, 3), "after": TIMES, "data": st.none() | DATA,
-    "subject": st.none() | SUBJECTS, "trouble": TROUBLES, "word": st.sampled_from(["", "advanced"]), "lane": LANES,
-    "rank": RANKS, "results": st.lists(RESULTS, max_size=2), "spend": st.lists(SPENDS, max_size=2),
+    "subject": st.none() | SUBJECTS, "trouble": TROUBLES, "by_holder": st.booleans(), "word": st.sampled_from(["", "advanced"]),
+    "lane": LANES, "rank": RANKS, "results": st.lists(RESULTS, max_size=2), "spend": st.lists(SPENDS, max_size=2),
     "spawn": st.lists(ENTRIES, max_size=2),
 })  # fmt: skip
 OWNERS = st.sampled_from(["me", "you"])

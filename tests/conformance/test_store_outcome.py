@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Lane, Lease, Result, Selection, Spend, State, Trouble
-from pipeline.ports.store import Database
+from pipeline.ports.store import ApplyAnswer, Database
 from tests.conformance.store_kit import NOW, TROUBLE, bring, claim, each_database, moved, one, placed
 
 database = each_database()
@@ -25,7 +25,7 @@ async def test_an_outcome_is_written_whole(database: Database) -> None:
         task, State.PENDING, stage="upload", attempt=3, claims=2, wake_at=NOW + 9, since=NOW + 1, data={"n": 2},
         subject="v", trouble=TROUBLE, lane=Lane.UPLOAD, rank=4, word="retried",
     )  # fmt: skip
-    assert await database.apply(outcome, NOW + 2)
+    assert await database.apply(outcome, NOW + 2) is ApplyAnswer.WRITTEN
     after = await one(database)
     assert (after.state, after.stage, after.attempt, after.claims) == (State.PENDING, "upload", 3, 2)
     assert (after.wake_at, after.stage_since, after.updated, after.created) == (NOW + 9, NOW + 1, NOW + 2, 0.0)
@@ -81,15 +81,15 @@ async def test_an_ended_task_has_no_wake_time_and_no_lease(database: Database, s
 async def test_a_stale_lease_writes_nothing(database: Database) -> None:
     """An outcome under an older claim of the same owner is refused, with all that comes with it."""
     first = await bring(database, State.RUNNING)
-    await database.apply(moved(first, State.PENDING), NOW)
+    await database.apply(moved(first, State.PENDING, by_holder=False), NOW)
     (second,) = await claim(database)
     late = moved(first, results=[RESULT], spend=[SPEND], spawn=[placed("child")], data={"late": 1})
-    assert not await database.apply(late, NOW)
+    assert await database.apply(late, NOW) is ApplyAnswer.LOST
     assert await one(database) == second
     assert await database.results(["v"]) == []
     assert await database.spends(["v"]) == []
     assert len(await database.tasks(Selection())) == 1
-    assert await database.apply(moved(second), NOW), "the holder is not disturbed"
+    assert await database.apply(moved(second), NOW) is ApplyAnswer.WRITTEN, "the holder is not disturbed"
 
 
 @pytest.mark.asyncio
@@ -105,24 +105,77 @@ async def test_only_the_lease_that_was_given_out_counts(database: Database) -> N
         replace(task, id=task.id + 1),
     ]
     for other in forged:
-        assert not await database.apply(moved(other), NOW)
+        assert await database.apply(moved(other), NOW) is ApplyAnswer.LOST
     assert await one(database) == task
 
 
 @pytest.mark.asyncio
-async def test_an_outcome_is_written_once(database: Database) -> None:
-    """The same outcome handed in again is refused: the task is no longer running."""
+@pytest.mark.parametrize("state", [State.PENDING, State.DONE, State.FAILED])
+async def test_an_outcome_that_is_repeated_is_written_once_and_told_as_written(
+    database: Database, state: State
+) -> None:
+    """Its answer may have been lost: with all that comes with it, it stands, also while another goes on from there."""
     task = await bring(database, State.RUNNING)
-    assert await database.apply(moved(task), NOW)
-    assert not await database.apply(moved(task), NOW)
+    outcome = moved(task, state, results=[RESULT], spend=[SPEND], spawn=[placed("child", due=NOW + 9)])
+    assert await database.apply(outcome, NOW) is ApplyAnswer.WRITTEN
+    before = await database.tasks(Selection()), await database.results(["v"]), await database.spends(["v"])
+    assert await database.apply(outcome, NOW + 5) is ApplyAnswer.WRITTEN
+    assert (await database.tasks(Selection()), await database.results(["v"]), await database.spends(["v"])) == before
+    taken = await claim(database, owner="you")
+    await database.command("cancel", Selection(), NOW)
+    assert await database.apply(outcome, NOW + 6) is ApplyAnswer.WRITTEN
+    assert [each.key for each in taken] == ([task.key] if state is State.PENDING else [])
+    assert {each.lease for each in await database.tasks(Selection())} == {None}
+
+
+@pytest.mark.asyncio
+async def test_an_outcome_stays_written_however_far_others_have_gone_on(database: Database) -> None:
+    """Its holder repeats it late: another has finished the task by then, or was cancelled, and each knows of its own."""
+    first = await bring(database, State.RUNNING)
+    await database.apply(moved(first, State.PENDING), NOW)
+    (second,) = await claim(database, owner="you")
+    await database.apply(moved(second, State.PENDING, by_holder=False), NOW)
+    (third,) = await claim(database)
+    await database.command("cancel", Selection(), NOW)
+    await database.command("retry", Selection(), NOW)
+    (fourth,) = await claim(database)
+    answers = [await database.apply(moved(each), NOW) for each in (first, second, third, fourth, third, first)]
+    written, lost = ApplyAnswer.WRITTEN, ApplyAnswer.LOST
+    assert answers == [written, lost, lost, written, lost, written]
+    assert (await one(database)).state is State.DONE
+
+
+@pytest.mark.asyncio
+async def test_a_holder_whose_task_was_taken_back_has_lost_it(database: Database) -> None:
+    """What others write for it is not its own: it is told so, before and after the next claim; so is who takes back twice."""
+    task = await bring(database, State.RUNNING)
+    back = moved(task, State.PENDING, word="lost", trouble=TROUBLE, by_holder=False)
+    assert await database.apply(back, NOW) is ApplyAnswer.WRITTEN
+    late = moved(task, results=[RESULT], spend=[SPEND])
+    for _ in range(2):
+        assert await database.apply(late, NOW) is ApplyAnswer.LOST
+        assert await database.apply(back, NOW) is ApplyAnswer.LOST
+        await claim(database, owner="you")
+    assert (await one(database)).state is State.RUNNING
+    assert await database.results(["v"]) == []
+
+
+@pytest.mark.asyncio
+async def test_nobody_takes_back_what_its_holder_has_written(database: Database) -> None:
+    """Who thought that the holder was gone comes too late, and the outcome stands."""
+    task = await bring(database, State.RUNNING)
+    await database.apply(moved(task), NOW)
+    back = moved(task, State.PENDING, word="lost", by_holder=False)
+    assert await database.apply(back, NOW) is ApplyAnswer.LOST
+    assert (await one(database)).state is State.DONE
 
 
 @pytest.mark.asyncio
 async def test_a_cancelled_task_drops_its_workers_outcome(database: Database) -> None:
-    """An operator's cancel while it runs wins: the later outcome returns False and writes nothing."""
+    """An operator's cancel while it runs wins: the later outcome is lost and writes nothing."""
     task = await bring(database, State.RUNNING)
     assert await database.command("cancel", Selection(), NOW) == 1
-    assert not await database.apply(moved(task, results=[RESULT]), NOW)
+    assert await database.apply(moved(task, results=[RESULT]), NOW) is ApplyAnswer.LOST
     assert (await one(database)).state is State.CANCELLED
     assert await database.results(["v"]) == []
 
@@ -131,7 +184,7 @@ async def test_a_cancelled_task_drops_its_workers_outcome(database: Database) ->
 async def test_an_ended_lease_still_writes_while_nobody_took_over(database: Database) -> None:
     """Expiry alone is not loss: until the task is claimed or moved by another, its worker may write."""
     task = await bring(database, State.RUNNING)
-    assert await database.apply(moved(task), NOW + 10_000)
+    assert await database.apply(moved(task), NOW + 10_000) is ApplyAnswer.WRITTEN
 
 
 @pytest.mark.asyncio
@@ -202,7 +255,7 @@ async def test_spawned_tasks_come_with_the_outcome(database: Database) -> None:
         placed("done", restart_at="publish", data={"new": 1}),
         placed("a", restart_at="publish", due=5.0),
     ]
-    assert await database.apply(moved(task, spawn=spawn), NOW)
+    assert await database.apply(moved(task, spawn=spawn), NOW) is ApplyAnswer.WRITTEN
     child, done, again = await one(database, "child"), await one(database, "done"), await one(database)
     assert (child.state, child.data, child.subject, child.created) == (State.PENDING, {"n": 1}, "v", NOW)
     assert (done.state, done.stage, done.data) == (State.PENDING, "publish", {"old": 1, "new": 1})
@@ -218,7 +271,7 @@ async def test_an_outcome_that_cannot_be_stored_leaves_the_task_running(database
         await database.apply(moved(task, results=[RESULT, poison], spawn=[placed("child")]), NOW)
     assert await one(database) == task
     assert await database.results(["v"]) == []
-    assert await database.apply(moved(task, State.FAILED, trouble=TROUBLE), NOW)
+    assert await database.apply(moved(task, State.FAILED, trouble=TROUBLE), NOW) is ApplyAnswer.WRITTEN
 
 
 @pytest.mark.asyncio
@@ -238,7 +291,7 @@ async def test_renew_extends_what_is_still_ours(database: Database) -> None:
     assert (kept.wake_at, kept.lease.until) == (NOW + 500, NOW + 500)
     assert (await one(database, "taken")).wake_at == NOW + 60
     assert await database.renew([], NOW + 500) == frozenset()
-    assert await database.apply(moved(tasks["kept"]), NOW), "the token did not change"
+    assert await database.apply(moved(tasks["kept"]), NOW) is ApplyAnswer.WRITTEN, "the token did not change"
 
 
 @pytest.mark.asyncio
@@ -254,5 +307,8 @@ async def test_expired_names_running_tasks_past_their_lease(database: Database) 
     orphans = await database.expired(None)
     assert [task.key for task in orphans] == ["early", "late"]
     lost = Trouble("lost_lease", "The process ended.")
-    assert await database.apply(moved(orphans[0], State.PENDING, trouble=lost, word="lost"), NOW + 21)
+    assert (
+        await database.apply(moved(orphans[0], State.PENDING, trouble=lost, word="lost"), NOW + 21)
+        is ApplyAnswer.WRITTEN
+    )
     assert [task.key for task in await database.expired(None)] == ["late"]

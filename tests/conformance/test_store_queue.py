@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Lane, NewTask, Parked, Placed, Selection, State, Trouble
-from pipeline.ports.store import Database
+from pipeline.ports.store import ApplyAnswer, Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
 database = each_database()
@@ -128,13 +128,13 @@ async def test_restarting_a_running_task_waits_until_it_is_done(database: Databa
     running = await one(database)
     assert (running.state, running.lease, running.data) == (State.RUNNING, task.lease, {"own": 1})
     assert await database.submit([placed("a", restart_at="publish")], NOW) == 0, "the same wish again is no news"
-    assert await database.apply(moved(task, data={"own": 2}, trouble=None), NOW + 1)
+    assert await database.apply(moved(task, data={"own": 2}, trouble=None), NOW + 1) is ApplyAnswer.WRITTEN
     again = await one(database)
     assert (again.state, again.stage, again.lane, again.rank) == (State.PENDING, "publish", Lane.WRITE, 7)
     assert (again.wake_at, again.attempt, again.claims, again.stage_since) == (NOW + 9, 0, 0, NOW + 1)
     assert (again.data, again.lease) == ({"own": 2}, None)
     (task,) = await claim(database, NOW + 10)
-    assert await database.apply(moved(task), NOW + 10)
+    assert await database.apply(moved(task), NOW + 10) is ApplyAnswer.WRITTEN
     assert (await one(database)).state is State.DONE, "the wish is granted once"
 
 
@@ -202,7 +202,7 @@ async def test_tokens_grow_over_an_operators_retry(database: Database) -> None:
     assert first.lease is not None
     assert second.lease is not None
     assert (second.claims, second.lease.token > first.lease.token) == (2, True)
-    assert not await database.apply(moved(first), NOW)
+    assert await database.apply(moved(first), NOW) is ApplyAnswer.LOST
 
 
 @pytest.mark.asyncio
@@ -267,13 +267,15 @@ async def test_a_clock_that_is_set_back_lets_nobody_wait_longer(database: Databa
     day = 86_400.0
     await database.submit([placed(key) for key in ("retry", "due", "running")], NOW)
     for task in await claim(database):
-        if task.key == "retry":
-            assert await database.apply(moved(task, State.PENDING, wake_at=NOW + day + 60, lane=task.lane), NOW + day)
-        elif task.key == "due":
-            assert await database.apply(moved(task, State.PENDING, wake_at=NOW - 1, lane=task.lane), NOW + day)
+        if task.key != "running":
+            back = moved(
+                task, State.PENDING, wake_at=NOW + day + 60 if task.key == "retry" else NOW - 1, lane=task.lane
+            )
+            assert await database.apply(back, NOW + day) is ApplyAnswer.WRITTEN
     await database.submit([placed("known", lane=Lane.POLL)], NOW - 100)
     (known,) = [task for task in await claim(database) if task.key == "known"]
-    assert await database.apply(moved(known, State.PENDING, wake_at=NOW + 500, lane=known.lane), NOW - 50)
+    back = moved(known, State.PENDING, wake_at=NOW + 500, lane=known.lane)
+    assert await database.apply(back, NOW - 50) is ApplyAnswer.WRITTEN
     running = {task.key: task.wake_at for task in await database.tasks(Selection()) if task.key in ("running", "due")}
     quota = Trouble("quota", "Spent.")
     await database.park(Parked("poll", NOW + day + 60, quota))
@@ -298,7 +300,7 @@ async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(dat
     for task in await claim(database):
         trouble, after = ends[task.key]
         back = moved(task, State.PENDING, trouble=trouble, wake_at=NOW + after, lane=task.lane)
-        assert await database.apply(back, NOW)
+        assert await database.apply(back, NOW) is ApplyAnswer.WRITTEN
     await database.park(Parked("fetch", NOW + 600, quota))
     assert await database.unpark(["poll"], [], NOW + 1) == 0
     assert await database.unpark(["fetch"], ["quota", "unheard"], NOW + 1) == 2

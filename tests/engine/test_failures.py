@@ -455,3 +455,29 @@ def test_a_database_is_waited_for_as_long_as_configured(name: str) -> None:
         assert await it.states() == {"a": "done"}
 
     run_virtual(scenario())
+
+
+def test_an_outcome_whose_answer_was_lost_is_repeated_and_counts_once() -> None:
+    """The commit stood, its answer did not come: nothing is told as fenced out, nothing happens twice."""
+    made: list[str] = []
+
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        made.append(f"{task.key} {task.stage}")
+        go_on = [NewTask("k", f"{task.key}{number}", "then") for number in range(2)]
+        return Advance("then", spawn=go_on) if task.stage == "go" else Done()
+
+    it = engine(task_type("k", ("go", Lane.ANALYZE, step), ("then", Lane.WRITE, step)))
+    lost = iter([True, True, False] * 100)
+    it.store.lose_answers("apply", lambda: DatabaseAway("no answer") if next(lost) else None)
+
+    async def scenario() -> None:
+        pool = it.pool()
+        await pool.submit(new("k", "go", "a", "b"))
+        assert (await pool.run()).halted is None
+        assert pool.metrics.words == {"k.advanced": 2, "k.done": 6}
+        assert set((await it.states()).values()) == {"done"}
+        assert sorted(made) == sorted({*made})
+        assert len(made) == 8
+        assert it.store.calls["apply"] == 24
+
+    run_virtual(scenario())

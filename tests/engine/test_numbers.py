@@ -13,6 +13,7 @@ from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Lane, State, Task
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.ports.source import Item
+from pipeline.ports.store import ApplyAnswer
 from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
@@ -39,7 +40,7 @@ class _Counting(MemoryDatabase):
         self.most = max(self.most, len(self.out))
         return tasks
 
-    async def apply(self, applied: Any, now: float) -> bool:
+    async def apply(self, applied: Any, now: float) -> ApplyAnswer:
         self.out.discard(applied.task.id)
         return await super().apply(applied, now)
 

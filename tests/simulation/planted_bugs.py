@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pipeline.app.runs.session import RunSession
 from pipeline.core.model import Lane, Selection, Task
 from pipeline.ports.inventory import RemoteObject
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from tests.simulation.watch import Watched, WatchedDisk
 from tests.simulation.world import Labelled, World
 from tests.support.disk import File, Folder
@@ -41,7 +41,7 @@ class WritesUnderALostLease(World):
 
 
 class _LosesSpawn(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         return await super().apply(replace(applied, spawn=[p for p in applied.spawn if p.new.kind != "publish"]), now)
 
 
@@ -53,7 +53,7 @@ class LosesATask(World):
 
 
 class _KeepsNoBooks(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         return await super().apply(replace(applied, move=replace(applied.move, spend=())), now)
 
 
@@ -65,7 +65,7 @@ class PaysOffTheBooks(World):
 
 
 class _NeverInDoubt(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         sure = [replace(spend, doubtful=False) for spend in applied.move.spend]
         return await super().apply(replace(applied, move=replace(applied.move, spend=sure)), now)
 
@@ -146,7 +146,7 @@ class AdoptsNothing(World):
 
 
 class _ReservesWhatIsExpected(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         hoped = [
             spend if spend.settlement or spend.refund else replace(spend, usd=spend.estimate)
             for spend in applied.move.spend
@@ -162,7 +162,7 @@ class ReservesTooLittle(World):
 
 
 class _SettlesTwice(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         again = [replace(spend, key=f"{spend.key}/twice/settled") for spend in applied.move.spend if spend.settlement]
         spends = [*applied.move.spend, *again]
         return await super().apply(replace(applied, move=replace(applied.move, spend=spends)), now)

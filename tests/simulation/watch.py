@@ -12,7 +12,7 @@ import anyio.lowlevel
 from pipeline.core.errors import DatabaseAway, StoreError
 from pipeline.core.model import Lane, Placed, Selection, State, Task
 from pipeline.ports.sink import OutFile, Sink
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from tests.simulation.ledger import Broken
 from tests.simulation.wire import Accidents, Life
 from tests.support.disk import File, Folder, MemoryDisk
@@ -61,6 +61,7 @@ class Watched(MemoryDatabase):
         super().__init__()
         self._published = published
         self._seen: dict[int, Row] = {}  #: as the last verb left it
+        self._written: set[tuple[int, str, int]] = set()  #: the leases under which holders have written
 
     def _change(self) -> tuple[dict[int, Row], dict[int, Row]]:
         """Return what the last verb left and what is there now."""
@@ -135,17 +136,19 @@ class Watched(MemoryDatabase):
                 raise Broken(f"brought forward wrongly: {old} -> {row}")
         return changed
 
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         results, spends, task = dict(self._results), dict(self._spends), applied.task
-        written = await super().apply(applied, now)
+        answer = await super().apply(applied, now)
         before, after = self._change()
         old, row, lease = before[task.id], after[task.id], task.lease
         ours = old.state is State.RUNNING and lease is not None and old.fence == (lease.owner, lease.token)
-        if written and not ours:
+        fence = (task.id, *((lease.owner, lease.token) if lease is not None else ("", 0)))
+        if answer is ApplyAnswer.WRITTEN and not ours and not (applied.by_holder and fence in self._written):
             raise Broken(f"applied under a lost lease: {old} -> {row}")
-        if not written and (after != before or results != self._results or spends != self._spends):
+        if not ours and (after != before or results != self._results or spends != self._spends):
             raise Broken(f"changed by a refused outcome: {old} -> {row}")
-        if written:
+        if ours:
+            self._written |= {fence} if applied.by_holder else set()
             self._moved(old, row, applied)
             spawned = {(placed.new.kind, placed.new.key): placed for placed in applied.spawn}
             for number, each in after.items():
@@ -155,7 +158,7 @@ class Watched(MemoryDatabase):
             raise Broken("a result was changed or lost")
         if any(self._spends.get(key) != value for key, value in spends.items()):
             raise Broken("an entry of the ledger was changed or lost")
-        return written
+        return answer
 
     def _moved(self, old: Row, row: Row, applied: Applied) -> None:
         kind, trouble = old.identity[0], applied.move.trouble

@@ -246,7 +246,7 @@ class World:
         """Be another process that finds our leases expired: what ran is pending again."""
         for task in at_once(self.database.expired(self.wall())):
             move = lost(task, self.wall(), Policy(), self.rng)
-            at_once(self.database.apply(Applied(task, move, task.lane, task.rank), self.wall()))
+            at_once(self.database.apply(Applied(task, move, task.lane, task.rank, by_holder=False), self.wall()))
 
     def _disk_event(self, what: str) -> None:
         self.life.check()

@@ -32,16 +32,24 @@ WIDTHS = {Lane.FETCH: 4, Lane.UPLOAD: 4, Lane.POLL: 8, Lane.ANALYZE: 4, Lane.WRI
 
 
 class CountingStore:
-    """The memory database, its calls counted; ``break_with`` makes named calls raise for a while."""
+    """The memory database, its calls counted.
+
+    ``break_with`` makes named calls raise for a while; ``lose_answers`` lets them happen, and then raise.
+    """
 
     def __init__(self) -> None:
         self.inner = MemoryDatabase()
         self.calls: Counter[str] = Counter()
         self._broken: dict[str, Callable[[], Exception | None]] = {}
+        self._unheard: dict[str, Callable[[], Exception | None]] = {}
 
     def break_with(self, name: str, error: Callable[[], Exception | None]) -> None:
         """Let calls of this name raise what ``error()`` returns, as long as it returns something."""
         self._broken[name] = error
+
+    def lose_answers(self, name: str, error: Callable[[], Exception | None]) -> None:
+        """Let what calls of this name have done stand, and raise what ``error()`` returns instead of their answer."""
+        self._unheard[name] = error
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
@@ -52,7 +60,11 @@ class CountingStore:
             error = self._broken[name]() if name in self._broken else None
             if error is not None:
                 raise error
-            return await found(*args, **kwargs)
+            answer = await found(*args, **kwargs)
+            error = self._unheard[name]() if name in self._unheard else None
+            if error is not None:
+                raise error
+            return answer
 
         return counted
 

@@ -34,7 +34,7 @@ from pipeline.core.model import (
     fingerprint,
 )
 from pipeline.core.text import stamp
-from pipeline.ports.store import Applied, Database
+from pipeline.ports.store import Applied, ApplyAnswer, Database
 from pipeline.sink import layout
 from pipeline.store.sqlite.database import open_database
 
@@ -366,7 +366,7 @@ async def _end(database: Database, task: Task, each: Finished) -> None:
         each.state, each.stage, 0, 1, each.wake_at, each.at, data=each.data, subject=each.subject, trouble=each.trouble,
         results=each.results, spawn=(), spend=each.spends, word="",
     )  # fmt: skip
-    assert await database.apply(Applied(task, move, Lane.WRITE, 0), each.at)
+    assert await database.apply(Applied(task, move, Lane.WRITE, 0), each.at) is ApplyAnswer.WRITTEN
 
 
 async def write_page(library: Library) -> None:

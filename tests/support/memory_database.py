@@ -27,7 +27,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from pipeline.store.encoding import (
     Move,
     QueueEntry,
@@ -135,12 +135,13 @@ class MemoryDatabase(MemoryRecords):
             self._lines[number].wake_at = until
         return ours
 
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         self._check()
         move = encode_move(applied, now)
-        if not self._holds(move.fence):
-            return False
-        line = self._lines[move.fence[0]]
+        line = self._lines.get(move.fence[0])
+        if line is None or not self._holds(move.fence):
+            stands = line is not None and move.by_holder and line.ended_by_holder(move.fence[2])
+            return ApplyAnswer.WRITTEN if stands else ApplyAnswer.LOST
         self._move(line, move)
         if line.state is State.DONE and line.wish is not None:
             self._start(line, line.wish, now)
@@ -150,7 +151,7 @@ class MemoryDatabase(MemoryRecords):
             self._spends.setdefault(row[0], row)
         for entry in move.entries:
             self._put(entry)
-        return True
+        return ApplyAnswer.WRITTEN
 
     async def expired(self, now: float | None) -> list[Task]:
         self._check()
@@ -169,6 +170,7 @@ class MemoryDatabase(MemoryRecords):
             self._running.pop(line.id, None)
             line.owner, line.updated = None, now
             if verb == "cancel":
+                line.lapsed |= {line.token} if line.state is State.RUNNING else set()
                 line.state, line.wake_at = State.CANCELLED, None
                 line.data = merge_json(line.data, '{"cancelled":true}')
             else:
@@ -310,6 +312,7 @@ class MemoryDatabase(MemoryRecords):
         line.data = line.data if move.data is None else move.data
         line.subject = line.subject if move.subject is None else move.subject
         line.trouble = move.trouble if move.trouble is not None or move.clears_trouble else line.trouble
+        line.lapsed |= set() if move.by_holder else {line.token}
         if line.state is State.PENDING:
             self._queue.add(line)
 

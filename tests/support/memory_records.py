@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from heapq import nsmallest
 from itertools import islice
@@ -84,6 +84,7 @@ class Line:
     token: int = 0
     trouble: str | None = None
     wish: QueueEntry | None = None  #: a restart that arrived while running
+    lapsed: set[int] = field(default_factory=set)  #: tokens of leases that others have ended
 
     @classmethod
     def of(cls, number: int, entry: QueueEntry) -> Line:
@@ -102,6 +103,10 @@ class Line:
                 self.token, self.trouble,
             )
         )  # fmt: skip
+
+    def ended_by_holder(self, token: int) -> bool:
+        """Return True if a lease ended with the outcome of its holder."""
+        return 1 <= token <= self.token - (self.state is State.RUNNING) and token not in self.lapsed
 
     def mentions(self, text: str) -> bool:
         """Return True if a name of the task holds a text, as SQLite's LIKE compares it."""

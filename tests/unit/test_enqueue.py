@@ -313,12 +313,12 @@ def test_what_gave_up_last_night_is_started_again() -> None:
 async def finish(database: MemoryDatabase, ends: dict[str, tuple[State, int, str | None]]) -> None:
     """Claim everything and write these ends."""
     from pipeline.core.lifecycle import Transition
-    from pipeline.ports.store import Applied
+    from pipeline.ports.store import Applied, ApplyAnswer
 
     for task_ in await database.claim(dict.fromkeys(Lane, 10), "me", 1000.0, 1100.0):
         state, attempt, subject = ends[task_.key]
         move = Transition(state, task_.stage, attempt, 1, None, 0.0, subject=subject)
-        assert await database.apply(Applied(task_, move, task_.lane, task_.rank), 1000.0)
+        assert await database.apply(Applied(task_, move, task_.lane, task_.rank), 1000.0) is ApplyAnswer.WRITTEN
 
 
 def test_knowledge_is_gathered_by_video() -> None:

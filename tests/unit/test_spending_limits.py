@@ -15,7 +15,7 @@ from pipeline.core.lifecycle import Transition
 from pipeline.core.model import REFUND, SETTLED, Lane, NewTask, Spend, State, Trouble
 from pipeline.core.outcome import Done
 from pipeline.ingest.paid_call import Billing, Cost
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from tests.support.clock import run_virtual
 from tests.support.engine_harness import task_type
 from tests.support.memory_database import MemoryDatabase
@@ -72,7 +72,7 @@ async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
     (task,) = await database.claim({Lane.FETCH: 1}, "me", 0.0, 60.0)
     entries = [Spend(f"s{n}", "analyze", usd, 1.0, "v", at=at) for n, (at, usd) in enumerate(spends)]
     move = Transition(State.DONE, "go", 0, 1, None, 0.0, spend=entries)
-    assert await database.apply(Applied(task, move, Lane.FETCH, 0), 0.0)
+    assert await database.apply(Applied(task, move, Lane.FETCH, 0), 0.0) is ApplyAnswer.WRITTEN
     return database
 
 

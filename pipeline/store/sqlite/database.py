@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.sqlite import queries, schema
 from pipeline.store.sqlite.connection import Connection
@@ -182,8 +182,9 @@ class SqliteDatabase(SqliteRecords):
             return frozenset()
         return frozenset(row[0] for row in await self._writing().statement(queries.RENEW, (to_json(ours), until)))
 
-    async def apply(self, applied: Applied, now: float) -> bool:
-        return bool((await self._writes.join(WriteRequest(encode_move(applied, now)))).changed)
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
+        reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
+        return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         query, values = selected(which)

@@ -73,9 +73,18 @@ UPDATE task SET state = move.column2, stage = move.column3, lane = move.column4,
     attempt = move.column6, claims = move.column7, wake_at = move.column8, stage_since = move.column9,
     data = coalesce(move.column10, data), subject = coalesce(move.column11, subject),
     trouble = CASE WHEN move.column13 THEN move.column12 ELSE coalesce(move.column12, trouble) END,
-    owner = NULL, updated = move.column14
+    owner = NULL, updated = move.column14,
+    lapsed = CASE WHEN move.column15 THEN lapsed ELSE json_insert(coalesce(lapsed, '[]'), '$[#]', token) END
 FROM (VALUES {rows}) AS move
 WHERE task.id = move.column1
+"""
+
+#: Of these leases that do not hold, those that ended with their holder's outcome; as one JSON array.
+ENDED_BY_HOLDER = """
+SELECT json_group_array(json_array(task.id, json_extract(ours.value, '$[2]')))
+FROM json_each(?1) AS ours CROSS JOIN task ON task.id = json_extract(ours.value, '$[0]')
+WHERE json_extract(ours.value, '$[2]') BETWEEN 1 AND task.token - (task.state = 'running')
+    AND json_extract(ours.value, '$[2]') NOT IN (SELECT value FROM json_each(coalesce(task.lapsed, '[]')))
 """
 
 #: Restart a task that has just ended as done and was to restart then.
@@ -181,6 +190,7 @@ SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDAT
 #: An operator's command on the tasks of a selection (``{which}``); ``:named``: the selection names states.
 CANCEL = """
 UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now,
+    lapsed = CASE WHEN state = 'running' THEN json_insert(coalesce(lapsed, '[]'), '$[#]', token) ELSE lapsed END,
     data = json_set(data, '$.cancelled', json('true'))
 WHERE (:named OR +state IN ('pending', 'running', 'held')) AND id IN ({which})
 """

@@ -152,16 +152,23 @@ m003 = Migration(
         "CREATE INDEX task_item ON task (subject, state) WHERE kind = 'item' AND subject <> ''",
     ),
 )
+m004 = Migration(
+    "leases that ended without an outcome of their holder",
+    ("ALTER TABLE task ADD COLUMN lapsed TEXT",),  # their tokens, a JSON array
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004)
+#: Columns of a table that only the writer reads, which has migrated the file before: readers must not name them.
+WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",))}
 #: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
-#: changes no file: whatever a migration adds stands here, too, for each version before it.
+#: changes no file: whatever a migration adds stands here, too, for each version before it, or in ``WRITERS_COLUMNS``.
 READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
     1: (
         "CREATE TEMP VIEW spend AS SELECT id, key, what, usd, minutes, subject, doubtful, at,"
         " usd AS estimate, '' AS jobs, '' AS run FROM main.spend",
     ),
     2: (),  # its queries are slower
+    3: (),
 }
 
 

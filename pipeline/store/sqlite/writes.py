@@ -39,7 +39,7 @@ class WriteRequest:
 class WriteReply:
     """The answer to one request: a number of changes, and what was claimed."""
 
-    changed: int = 0
+    changed: int = 0  #: 1 for an outcome that stands, even if it was written before
     claimed: Sequence[Task] = ()
 
 
@@ -71,7 +71,10 @@ def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> li
     """Write outcomes and new tasks; return each request's number of changes."""
     moves = [(member, request.move) for member, request in enumerate(group) if request.move is not None]
     holding = _move(connection, moves)
-    changed = [int(member in holding) for member in range(len(group))]
+    written = holding | _ended_by_holder(
+        connection, [(member, move) for member, move in moves if member not in holding]
+    )
+    changed = [int(member in written) for member in range(len(group))]
     entries: list[tuple[int, QueueEntry]] = []  # spawned and submitted tasks alike, by member
     for member, request in enumerate(group):
         spawned = request.move.entries if request.move is not None and member in holding else ()
@@ -107,10 +110,22 @@ def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> 
     return holding
 
 
+def _ended_by_holder(connection: sqlite3.Connection, refused: Sequence[tuple[int, Move]]) -> set[int]:
+    """Return the members whose outcome stands already: only its answer was lost."""
+    if not refused:
+        return set()
+    fences = to_json([move.fence for _, move in refused])
+    standing = {
+        (number, token) for number, token in loads(connection.execute(queries.ENDED_BY_HOLDER, (fences,)).fetchone()[0])
+    }
+    return {member for member, move in refused if move.by_holder and (move.fence[0], move.fence[2]) in standing}
+
+
 def _move_row(move: Move) -> Row:
     return (
         move.fence[0], move.state.value, move.stage, move.lane, move.rank, move.attempt, move.claims, move.wake_at,
         move.stage_since, move.data, move.subject, move.trouble, move.clears_trouble, move.now,
+        move.by_holder,
     )  # fmt: skip
 
 

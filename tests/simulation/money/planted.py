@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.core.model import REFUND
-from pipeline.ports.store import Applied
+from pipeline.ports.store import Applied, ApplyAnswer
 from tests.simulation.money.world import MoneyWorld
 from tests.simulation.watch import Watched
 
@@ -49,7 +49,7 @@ class MovesNothing(MoneyWorld):
 
 
 class _FreesAll(Watched):
-    async def apply(self, applied: Applied, now: float) -> bool:
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         booked = [spend for spend in applied.move.spend if spend.calls == 1]
         back = [replace(spend, key=spend.key + REFUND, usd=-spend.usd) for spend in booked]
         return await super().apply(
