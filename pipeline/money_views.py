@@ -32,6 +32,7 @@ class PlanRow:
     upload_bytes: int
     usd: float
     problem: str = ""
+    elsewhere: str = ""  #: why the vendor would refuse it, where the platform of this run takes it
     looks_at: float | None = None  #: seconds of it that are asked about; None: no length is known, or nothing is asked
 
 
@@ -93,6 +94,7 @@ class Plan:
     quota: Sequence[QuotaGauge] = ()  #: limits per hour and day of which earlier runs have used something
     files: Sequence[FileChange] | None = None  #: the first of them; None: not asked for
     file_counts: Mapping[str, int] = field(default_factory=dict)  #: write, change, remove -> files
+    refused_elsewhere: int = 0  #: videos that the vendor would refuse, and the platform of this run takes
     lane: PlannedLane | None = None  #: None: batches are off, or nothing is asked
 
     @property

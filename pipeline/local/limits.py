@@ -1,14 +1,17 @@
-"""The platform's limits: the vendor's where known; tests change them."""
+"""What a platform takes: the vendor's limits where known, and our own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
+
+_ANY_BYTES = 10**15  #: more than a disk holds
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformLimits:
-    """Bytes, seconds, pixels, pieces."""
+    """Bytes, seconds, pixels, pieces; by default the vendor's."""
 
     direct_bytes: int = 200 * 1000 * 1000
     multipart_bytes: int = 10 * 1000**3
@@ -27,8 +30,8 @@ class PlatformLimits:
     windowed_seconds: float = 14_400.0  #: longest video of which a window of ``async_seconds`` may be analysed
     indexed_seconds: float = 14_400.0  #: longest video that is indexed; on v1.2 it is ``async_seconds``
     min_side: int = 360
-    max_width: int = 5184  #: of the long side
-    max_height: int = 2160  #: of the short side
+    max_width: float = 5184  #: of the long side
+    max_height: float = 2160  #: of the short side
     max_aspect: float = 2.4
     #: Where a bad picture size is found out: when the asset is processed, or by the analysis.
     pictures_checked_at: Literal["asset", "analysis"] = "asset"
@@ -78,3 +81,22 @@ class PlatformLimits:
         if seconds > most:
             return "video_duration_too_long", f"{seconds:.1f} s is longer than {most:g} s."
         return None
+
+
+#: What the local platform takes of its own: every length and picture that can be decoded, and files as large as the disk.
+#: What comes from an address is bounded as the vendor's, as its sender is a stranger.
+OWN_LIMITS = PlatformLimits(
+    multipart_bytes=_ANY_BYTES,
+    task_bytes=_ANY_BYTES,
+    min_seconds=0.0,
+    indexed_min_seconds=0.0,
+    sync_seconds=inf,
+    async_seconds=inf,
+    windowed_seconds=inf,
+    indexed_seconds=inf,
+    min_side=1,
+    max_width=inf,
+    max_height=inf,
+    max_aspect=inf,
+    classify_seconds=inf,
+)

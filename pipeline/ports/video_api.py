@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -30,6 +31,15 @@ class Ceilings:
     max_width: int = 5184
     max_height: int = 2160
     max_aspect: float = 2.4
+    max_pixels: float = inf  #: of one picture, where more would be a trap for the decoder
+
+    @property
+    def assumed_seconds(self) -> float:
+        """Seconds that a video of unknown length counts for: the longest that is taken.
+
+        Where any length is taken, it is the longest that the vendor takes.
+        """
+        return self.max_seconds if isfinite(self.max_seconds) else 14_400.0
 
 
 @dataclass(frozen=True, slots=True)

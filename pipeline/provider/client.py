@@ -27,6 +27,7 @@ from pipeline.ports.video_api import (
     UploadSession,
 )
 from pipeline.provider.batch_client import BatchClient
+from pipeline.provider.ceilings import platform_ceilings
 from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.batch_protocol import BatchDialect
 from pipeline.provider.dialects.calls import path_segment
@@ -94,7 +95,7 @@ class TwelveLabs:
 
     def __init__(
         self, version: ApiVersion, caller: ApiCaller, polling: Polling, *,
-        identity: str, chunk_parallel: int, patience: float,
+        identity: str, ceilings: Ceilings, chunk_parallel: int, patience: float,
     ) -> None:  # fmt: skip
         self.dialect, self.caller, self.clock = version.media, caller, caller.clock
         self.index_api = IndexClient(caller, version.indexes, polling, identity)
@@ -102,6 +103,7 @@ class TwelveLabs:
         self.batches = BatchClient(caller, version.batches) if version.batches is not None else None
         known = version.knowledge
         self.knowledge = KnowledgeClient(caller, known, patience) if known is not None else None
+        self.ceilings = ceilings
         self._identity, self._parallel = identity, chunk_parallel
         self._unknown_words: set[str] = set()
         self._no_cancel: Trouble | None = None  #: why analyses cannot be cancelled here
@@ -117,10 +119,6 @@ class TwelveLabs:
     @property
     def features(self) -> frozenset[str]:
         return frozenset(self.dialect.features)
-
-    @property
-    def ceilings(self) -> Ceilings:
-        return self.dialect.ceilings
 
     @property
     def grace(self) -> float:
@@ -326,8 +324,9 @@ def open_api(
     )  # fmt: skip
     caller = ApiCaller(version.media, transport, limiter, clock, rng, 0.2 if local else 5.0)
     return TwelveLabs(
-        version, caller, polling, identity=identity, chunk_parallel=provider.chunk_parallel,
-        patience=settings.limits.patience,
+        version, caller, polling, identity=identity,
+        ceilings=platform_ceilings(settings.provider_kind, provider.api),
+        chunk_parallel=provider.chunk_parallel, patience=settings.limits.patience,
     )  # fmt: skip
 
 

@@ -154,11 +154,32 @@ def test_what_the_platform_would_refuse(here: Terminal) -> None:
     film(here.folder / "short.mp4", 0.5)
     film(here.folder / "small.mp4", 5.0, (320, 240))
     film(here.folder / "wide.mp4", 5.0, (1280, 368))
-    plan = here.run("plan", "short.mp4", "small.mp4", "wide.mp4", "--json").json
+    nobody = {"TWELVELABS_API_KEY": "tlk_1", "REELMILL_PROVIDER__BASE_URL": "http://127.0.0.1:9"}
+    plan = here.run("plan", "short.mp4", "small.mp4", "wide.mp4", "--json", env=nobody).json
     assert [row["action"] for row in plan["rows"]] == ["failed"] * 3
-    found = {entry["code"]: entry for entry in troubled(here, "short.mp4", "small.mp4", "wide.mp4")}
+    assert (plan["usd"], plan["refused_elsewhere"]) == (0.0, 0)
+    ended = here.run("run", "short.mp4", "small.mp4", "wide.mp4", "--json", env=nobody)
+    found = {entry["trouble"]["code"]: entry["trouble"] for entry in ended.json["troubles"]}
     assert set(found) == {"video_too_short", "resolution_too_low", "aspect_ratio"}
     assert "1 s or more" in found["video_too_short"]["message"]
+
+
+def test_the_local_platform_takes_what_the_vendor_would_refuse(here: Terminal) -> None:
+    """Any length, size, shape and container is read; the plan says which of them the vendor refuses, and why."""
+    film(here.folder / "short.mp4", 0.5)
+    film(here.folder / "small.webm", 2.0, (160, 90), codec="libvpx")
+    film(here.folder / "wide.avi", 2.0, (1280, 48))
+    names = ("short.mp4", "small.webm", "wide.avi")
+    plan = here.run("plan", "good.mp4", *names, "--json").json
+    assert plan["refused_elsewhere"] == 3
+    told = {Path(row["source"]).name: row["elsewhere"] for row in plan["rows"]}
+    assert told["good.mp4"] == ""
+    assert "160×90" in told["small.webm"]
+    shown = here.run("plan", *names).out
+    assert "Twelve Labs would refuse 3 videos of these" in shown
+    assert "Twelve Labs would refuse it: The video is 0.5 s long" in shown
+    ended = here.run("run", "good.mp4", *names, "--json")
+    assert (ended.code, ended.json["items"]["done"]) == (0, 4), ended.err
 
 
 def test_a_plan_knows_the_limits_of_the_api_that_is_spoken(here: Terminal) -> None:
@@ -166,7 +187,8 @@ def test_a_plan_knows_the_limits_of_the_api_that_is_spoken(here: Terminal) -> No
     with (here.folder / "good.mp4").open("r+b") as file:
         file.truncate(3_000_000_000)  # a hole, not bytes
     for api, action in (("v1.3", "new"), ("v1.2", "failed")):
-        (row,) = here.run("plan", "good.mp4", "--json", env={"REELMILL_PROVIDER__API": api}).json["rows"]
+        vendor = {"REELMILL_PROVIDER__API": api, "TWELVELABS_API_KEY": "tlk_1"}
+        (row,) = here.run("plan", "good.mp4", "--json", env=vendor).json["rows"]
         assert (row["action"], "GB" in row["problem"]) == (action, api == "v1.2"), row
 
 

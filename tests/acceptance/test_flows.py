@@ -196,6 +196,7 @@ def test_doctor_looks_at_everything(tmp_path: Path) -> None:
     """Exit 0 on a healthy machine, one finding per line; exit 2 with the cost where something would stop a run."""
     here = shell(tmp_path)
     found = {finding["name"]: finding for finding in here.run("doctor", "--json").json}
+    assert "any video that can be opened; Twelve Labs: 1 s to 240 min, 360×360" in found["takes"]["value"]
     assert {"python", "sqlite", "state folder", "output folder", "running", "jobs", "platform"} <= set(found)
     assert not (here.folder / ".reelmill").exists()
     assert "bad" not in {finding["state"] for finding in found.values()}

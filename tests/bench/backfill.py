@@ -193,7 +193,7 @@ def promise(scenario: Scenario, mode: str, videos: int) -> float:
     plan = make_run_plan(said)
     film = next(item for item in items([Path("film 0 1.mp4")]) if isinstance(item, Item))
     requests = plan.planner.requests([unsaved_task(film)])
-    price = PlanPrice(plan.prices, said.provider.model, plan.ceilings.max_seconds)
+    price = PlanPrice(plan.prices, said.provider.model, plan.ceilings.assumed_seconds)
     for minutes in lengths(videos):
         price.upload()
         price.analysis(requests, 60 * minutes)

@@ -56,8 +56,6 @@ Point = tuple[str, int, str]  #: (call, its occurrence, before | after | lost)
 class Forgetful(V13):
     """The dialect without idempotency keys: nothing but our own asking stands between a repeat and a second bill."""
 
-    ceilings = Ceilings(direct_bytes=DIRECT)
-
     def submit_analysis(self, question: Question) -> Call[str | Answer]:
         call = super().submit_analysis(question)
         return replace(call, request=replace(call.request, headers={}))
@@ -132,7 +130,7 @@ class World:
             settings_for(self.folder, **self.sections), base_url=served.base_url, key=TOKEN, identity="local/v1.3",
             limiter=Unlimited(), clock=clock, rng=random.Random(2), local=True,
         )  # fmt: skip
-        api.dialect = Forgetful()
+        api.dialect, api.ceilings = Forgetful(), Ceilings(direct_bytes=DIRECT)
         return api
 
     async def traces(self, served: LocalPlatform) -> Traces:

@@ -344,7 +344,7 @@ class World:
             async with open_platform(make_run_plan(settings), database, clock, rng) as api:
                 if self.schedule.api == "v1.3":
                     longest = self.schedule.one_call
-                    api.dialect.ceilings = Ceilings(direct_bytes=DIRECT, window_seconds=longest)  # type: ignore[attr-defined]
+                    api.ceilings = Ceilings(direct_bytes=DIRECT, window_seconds=longest)  # type: ignore[misc]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, database, Labelled(api), clock, rng, adapters)

@@ -22,8 +22,12 @@ from pipeline.local.api.http.responses import error_body, new_id
 from pipeline.local.api.v1_3.requests import SyncRequest, TaskRequest
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError
-from pipeline.local.limits import PlatformLimits
+from pipeline.local.limits import OWN_LIMITS, PlatformLimits
 from pipeline.local.state.tables import BEGINS, AssetRow
+from pipeline.media.container import MAX_PIXELS
+from pipeline.ports.source import MediaFacts
+from pipeline.provider.ceilings import platform_ceilings
+from pipeline.source.preflight import check
 
 ASKED = {"video": {"type": "asset_id", "asset_id": "0" * 24}, "prompt": "What?"}
 
@@ -206,6 +210,29 @@ def test_durations_have_their_edges(seconds: float, window: float | None, sync: 
     """An hour at once, two hours as a task, four where a window of two is asked for."""
     fault = PlatformLimits().length_fault(seconds, window, sync=sync)
     assert (fault[0] if fault else None) == code
+
+
+@given(
+    seconds=st.floats(0.01, 1e7),
+    width=st.integers(1, 60_000),
+    height=st.integers(1, 60_000),
+    size=st.integers(1, 10**14),
+)
+def test_what_the_local_platforms_client_lets_pass_its_server_takes(
+    seconds: float, width: int, height: int, size: int
+) -> None:
+    """Two declarations that share no code: neither API refuses what was let through, whatever its length and shape."""
+    seen = MediaFacts(Path("a.mp4"), size, seconds, width, height, "mov", "h264", "", "video/mp4")
+    for api in ("v1.2", "v1.3"):
+        takes = platform_ceilings("local", api)
+        trouble = check(seen, takes)
+        assert (trouble is None) == (width * height <= MAX_PIXELS), trouble
+        assert takes.direct_bytes >= size or takes.multipart_bytes >= size
+        assert takes.direct_bytes <= (OWN_LIMITS.task_bytes if api == "v1.2" else OWN_LIMITS.direct_bytes)
+        assert takes.multipart_bytes <= OWN_LIMITS.multipart_bytes
+    faults = [OWN_LIMITS.length_fault(seconds, None, sync=sync) for sync in (False, True)]
+    faults += [OWN_LIMITS.picture_fault(width, height), OWN_LIMITS.indexing_fault(seconds, OWN_LIMITS.indexed_seconds)]
+    assert faults == [None] * 4
 
 
 @pytest.mark.parametrize(

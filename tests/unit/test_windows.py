@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -93,6 +94,7 @@ def test_each_call_looks_at_two_hours_at_most(window: str, seconds: float, calls
 def test_parts_are_questions_of_their_own_and_do_not_depend_on_a_rounded_length() -> None:
     """Each part has its fingerprint, the same for a platform that tells the length a little differently."""
     request = only(planner(enabled=("summary",)))
+    assert list(question_parts(request, 900 * HOURS, inf)) == [request]  # a platform without an end to its patience
     first, second = question_parts(request, 3 * HOURS, 2 * HOURS)
     assert len({request.fingerprint, first.fingerprint, second.fingerprint}) == 3
     assert {first.whole, second.whole} == {request.fingerprint}

@@ -66,7 +66,7 @@ class AskAgain:
         Raises:
             ConfigError: an item or a job is not known.
         """
-        price = PlanPrice(self._plan.prices, self._plan.settings.provider.model, self._plan.ceilings.max_seconds)
+        price = PlanPrice(self._plan.prices, self._plan.settings.provider.model, self._plan.ceilings.assumed_seconds)
         rows, seen = [], set[str]()
         for name, item in await find_items(self._database, names, "set to be asked again"):
             row = AgainRow(name, item.key, left="it is named twice")
@@ -111,7 +111,7 @@ class AskAgain:
         video = next(VideoData.of(task) for task in known.tasks if task.kind == "video")
         api = self._plan.settings.provider.api
         takes = self._plan.ceilings
-        parts = split_questions([*answered, *already], video.seconds or takes.max_seconds, takes.window_seconds)
+        parts = split_questions([*answered, *already], video.seconds or takes.assumed_seconds, takes.window_seconds)
         groups = group_requests(parts, fuse=self._plan.planner.fuse and api != "v1.2")
         return replace(
             row,

@@ -154,18 +154,21 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
         return [Finding("platform", "bad", plan.message, plan.remedy)]
     chosen = plan.platform
     if chosen.local and not chosen.base_url:
-        return [
-            Finding(
-                "platform",
-                "ok",
-                "local, embedded",
-                "no account needed; reads captions and on-screen text, sees nothing",
-            )
-        ]
+        kind = "no account needed; reads captions and on-screen text, sees nothing"
+        return [Finding("platform", "ok", "local, embedded", kind), *_takes(plan)]
     key = Finding("API key", "ok" if plan.settings.api_key else "bad", "set" if plan.settings.api_key else "missing")
     try:
         async with open_platform(plan, NullJournal(), SystemClock(), Random()) as api:
             facts = await api.check()
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
-    return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts)]
+    return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts), *_takes(plan)]
+
+
+def _takes(plan: RunPlan) -> Iterator[Finding]:
+    """Yield what length and size is taken, here and by the vendor."""
+    from pipeline.source.preflight import describe
+
+    theirs = describe(plan.vendor_ceilings)
+    here = f"any video that can be opened; Twelve Labs: {theirs}" if plan.platform.local else describe(plan.ceilings)
+    yield Finding("takes", "ok", here)

@@ -37,6 +37,7 @@ async def platform(
     from pipeline.app.wiring.downloads import open_youtube_client
     from pipeline.app.wiring.embedded_fetch import fetcher
     from pipeline.local.api.http.faults import read_faults
+    from pipeline.local.limits import OWN_LIMITS
     from pipeline.local.platform import LocalPlatform
 
     folder = platform_folder(settings)
@@ -54,6 +55,7 @@ async def platform(
             workers=settings.platform.workers,
             media=media or settings.platform.media,
             fetch=fetcher(settings, youtube, clock, Random()),
+            limits=OWN_LIMITS,
         )
         async with served:
             ready(served.base_url, token if settings.api_key is None else "")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from math import inf
 from pathlib import Path, PurePath
-from typing import cast
+from typing import NamedTuple, cast
 
 import anyio
 
@@ -89,6 +89,16 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50, f
     return await totals.result()
 
 
+class _Peek(NamedTuple):
+    """What is known of a file; ``elsewhere``: why the vendor refuses it."""
+
+    seconds: float | None
+    size: int = 0
+    problem: str = ""
+    elsewhere: str = ""
+    title: str = ""
+
+
 class _Totals:
     """Sums up what a run would do, a batch of entries at a time."""
 
@@ -102,14 +112,14 @@ class _Totals:
         self._limit = limit
         self._sink = DiskSink(plan.settings.run.output)
         self._captions = CaptionFiles() if plan.platform.local else None
-        self._ceilings = plan.ceilings
+        self._ceilings, self._vendor = plan.ceilings, plan.vendor_ceilings
         self._limits = plan_limits(plan.settings, local=plan.platform.local)
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
-        self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.max_seconds)
+        self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.assumed_seconds)
         self._spent: Sequence[SpentWindow] = ()
         self._minutes = 0.0
-        self._upload = self._unknown = self._bad_count = 0
+        self._upload = self._unknown = self._bad_count = self._refused_elsewhere = 0
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
@@ -173,7 +183,7 @@ class _Totals:
         present = written.present
         wanted = [each for each in requests if each.name in row.jobs or present.get(each.name) != each.fingerprint]
         if not (folder := written.folder):
-            title = item.line.title or await anyio.to_thread.run_sync(_title_inside, item)
+            title = item.line.title or (await self._facts(item, KnownVideo())).title
             folder = f"{slug(title or PurePath(file_name(item.locator)).stem)}--*"
         parts = split_questions(wanted, row.seconds or 0.0, self._ceilings.window_seconds)
         await found.add(known, folder, wanted, len(self._groups(parts)), row.action, database)
@@ -203,7 +213,7 @@ class _Totals:
             action, problem = self._stopped(known, action)
             return PlanRow(source, title, cast(PlanAction, action), (), _stored_facts(known)[0], 0, 0.0, problem)
         items = await self._items(item, known, look=look)
-        seconds, size, problem = await self._facts(item, known)
+        seconds, size, problem, elsewhere, _ = await self._facts(item, known)
         requests, lost = await self._wanted(items, known, database, seconds)
         problem = problem or ("" if requests else lost)
         uploaded = _uploaded(known)
@@ -228,6 +238,7 @@ class _Totals:
             0 if uploaded or problem else size,
             asking + (indexing or 0.0),
             problem or lost,
+            elsewhere,
             looked_at(requests, seconds) if requests and seconds and not problem else None,
         )
 
@@ -300,7 +311,7 @@ class _Totals:
                 if analysis.stage in ("join", "await", "split") and analysis.state is not State.DONE
                 for request in AnalysisData.of(analysis).requests
             }
-        there, length = have | paid, seconds or self._ceilings.max_seconds
+        there, length = have | paid, seconds or self._ceilings.assumed_seconds
         wanted = [each for each in requests if each.identity not in there]
         lost = next((each.window for each in wanted if each.window and is_outside(each.window, length)), None)
         inside = [each for each in wanted if not is_outside(each.window, length)]
@@ -310,18 +321,17 @@ class _Totals:
             outside_trouble(lost, length).message if lost is not None and seconds else "",
         )
 
-    async def _facts(self, item: Item, known: KnownVideo) -> tuple[float | None, int, str]:
-        """Return (seconds, bytes, problem) from the database, else from the file's headers."""
+    async def _facts(self, item: Item, known: KnownVideo) -> _Peek:
+        """Return what the database knows, else what the file's headers say."""
         seconds, size = _stored_facts(known)
-        if seconds:
-            return seconds, size, ""
-        if item.kind != "file":
-            return None, 0, ""
-        return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)
+        if seconds or item.kind != "file":
+            return _Peek(seconds, size)
+        return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings, self._vendor)
 
     def _add(self, row: PlanRow) -> None:
         self._counts[row.action] += 1
         self._upload += row.upload_bytes
+        self._refused_elsewhere += bool(row.elsewhere)
         if row.jobs and row.action != "failed":
             self._minutes += (row.looks_at or 0.0) / 60
             self._unknown += row.seconds is None
@@ -366,6 +376,7 @@ class _Totals:
             files=self._files.named if self._files is not None else None,
             file_counts=self._files.counts if self._files is not None else {},
             lane=self._lane(),
+            refused_elsewhere=self._refused_elsewhere,
         )
 
 
@@ -413,18 +424,6 @@ def _stored_facts(known: KnownVideo) -> tuple[float | None, int]:
     return None, 0
 
 
-def _title_inside(item: Item) -> str:
-    """Return the title that a file holds; empty without one."""
-    from pipeline.source.files import probe_file
-
-    if item.kind != "file":
-        return ""
-    try:
-        return str(probe_file(Path(item.locator), SystemClock().now()).about.get("title", ""))
-    except ReelmillError:
-        return ""
-
-
 def _shared_files(settings: Settings, new: bool) -> list[FileChange]:
     """Return what a run writes besides if it writes any result; ``new``: a folder."""
     output = settings.run.output
@@ -437,13 +436,13 @@ def _shared_files(settings: Settings, new: bool) -> list[FileChange]:
     return [FileChange("change" if any(output.glob(name)) else "write", name) for name in names]
 
 
-def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:
+def _peek(path: str, here: Ceilings, vendor: Ceilings) -> _Peek:
     from pipeline.source.files import probe_file
     from pipeline.source.preflight import check
 
     try:
         facts = probe_file(Path(path), SystemClock().now())
     except ReelmillError as error:
-        return None, 0, error.trouble.message
-    trouble = check(facts, ceilings)
-    return facts.seconds, facts.size, trouble.message if trouble is not None else ""
+        return _Peek(None, problem=error.trouble.message)
+    problem, elsewhere = (trouble.message if trouble else "" for trouble in (check(facts, here), check(facts, vendor)))
+    return _Peek(facts.seconds, facts.size, problem, "" if problem else elsewhere, str(facts.about.get("title", "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,7 @@ from pipeline.core.errors import Transient
 from pipeline.local.jobs.media_library import LibraryVideo
 from pipeline.local.jobs.youtube_fetch import Fetch
 from pipeline.ports.source import Item, ManifestLine, MediaFacts, Source
-from pipeline.ports.video_api import Ceilings
+from pipeline.provider.ceilings import platform_ceilings
 from pipeline.source.captions import read_captions
 from pipeline.source.youtube.client import YouTubeClient
 from pipeline.source.youtube.source import YouTubeSource
@@ -29,7 +30,8 @@ _BYTES = 2 * 1000**3  #: of a v1.2 video
 def fetcher(settings: Settings, youtube: YouTubeClient, clock: Clock, rng: Random) -> Fetch:
     """Return the local platform's fetch, over the run's own client and its pace."""
     quota = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.longest_wait)
-    source = YouTubeSource(youtube, quota, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
+    takes = replace(platform_ceilings("local", "v1.2"), direct_bytes=_BYTES, multipart_bytes=_BYTES)
+    source = YouTubeSource(youtube, quota, takes, clock)
     return retrying(source, settings, clock, rng)
 
 

@@ -58,6 +58,7 @@ async def open_platform(
     settings, chosen = plan.settings, plan.platform
     key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
     if chosen.local and not chosen.base_url:
+        from pipeline.local.limits import OWN_LIMITS
         from pipeline.local.platform import LocalPlatform
 
         token = secrets.token_urlsafe(24)
@@ -69,7 +70,9 @@ async def open_platform(
                 from pipeline.app.wiring.embedded_fetch import fetcher
 
                 fetch = fetcher(settings, youtube, clock, rng)
-            server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch)
+            server = LocalPlatform(
+                folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch, limits=OWN_LIMITS
+            )
             await stack.enter_async_context(server)
             client = _client(plan, server.base_url, token, journal, clock, rng)
             yield await stack.enter_async_context(client)

@@ -40,11 +40,17 @@ class RunPlan:
 
     @property
     def ceilings(self) -> Ceilings:
-        """What the dialect takes, as a run will ask its client."""
-        from pipeline.provider.dialects.v1_2.media import V12
-        from pipeline.provider.dialects.v1_3.media import V13
+        """What the platform takes, as a run will ask its client."""
+        from pipeline.provider.ceilings import platform_ceilings
 
-        return (V12 if self.settings.provider.api == "v1.2" else V13).ceilings
+        return platform_ceilings(self.settings.provider_kind, self.settings.provider.api)
+
+    @property
+    def vendor_ceilings(self) -> Ceilings:
+        """What the vendor takes over its current API."""
+        from pipeline.provider.ceilings import platform_ceilings
+
+        return platform_ceilings("twelvelabs", "v1.3")
 
     @property
     def price_notes(self) -> Sequence[str]:

@@ -160,7 +160,7 @@ class VideoTaskType:
         """What the upload costs; an address counts as the longest possible."""
         if not self._index_first:
             return Cost(data.name, "upload", subject=task.key)
-        minutes = (data.length or self._api.ceilings.max_seconds) / 60
+        minutes = (data.length or self._api.ceilings.assumed_seconds) / 60
         return Cost(data.name, "index", self._price(minutes), minutes, task.key)
 
     async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:

@@ -33,7 +33,7 @@ def question_parts(request: JobRequest, seconds: float, longest: float) -> Itera
     if is_outside(request.window, seconds):
         yield request
         return
-    number = ceil((end - start) / longest) if end > start else 1
+    number = max(1, ceil((end - start) / longest))
     if number == 1:
         window = _within(start, end, seconds)
         yield request if request.window == window else replace(request, window=window)

@@ -36,6 +36,7 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
+        *_elsewhere(value),
         *_budget(value),
         *_quota(value),
         *_duration(value),
@@ -76,6 +77,12 @@ def _parts(value: Plan) -> list[tuple[str, Text]]:
     parts = [part for part in value.parts if part.usd]
     names = (f"{part.kind}{f' ({part.model})' if part.model else ''} {money(part.usd)}" for part in parts)
     return [("", Text(clean(" · ".join(names)), "dim"))] if len(parts) > 1 else []
+
+
+def _elsewhere(value: Plan) -> list[tuple[str, Text]]:
+    """Return how many videos only this platform takes."""
+    number = value.refused_elsewhere
+    return [("", Text(f"Twelve Labs would refuse {count(number, 'video')} of these", "yellow"))] if number else []
 
 
 def _budget(value: Plan) -> list[tuple[str, Text]]:
@@ -158,9 +165,10 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
 def _name(row: PlanRow, base: str) -> Text:
     """Return a path from ``base``, with its title where that says more.
 
-    What is wrong with it stands on a line of its own.
+    What is wrong with it, here or at the vendor, stands on a line of its own.
     """
     source = row.source.removeprefix(base.rstrip("/") + "/") if base else row.source
     titled = row.title and row.title not in source
     text = Text(f"{fit(row.title, 40)}  {clean(source)}" if titled else clean(source))
-    return text.append("\n" + fit(without_name(row.problem, row.source), 300), "dim") if row.problem else text
+    wrong = row.problem or (f"Twelve Labs would refuse it: {row.elsewhere}" if row.elsewhere else "")
+    return text.append("\n" + fit(without_name(wrong, row.source), 300), "dim") if wrong else text
