@@ -44,6 +44,10 @@ class LookSchedule:
         missing = min(3 * self._lag(), self.MOST) - sum(delays)
         return missing if looks == len(delays) and missing > 0 else None
 
+    def planned(self, looks: int, doubt: Doubt) -> float:
+        """Return when the look after that many is due, seconds after the loss."""
+        return sum(self.after(made, doubt) or 0.0 for made in range(looks + 1))
+
     async def learn(self, looks: int, waited: float) -> None:
         """Take note that a lost call was found after so many looks and seconds.
 

@@ -351,6 +351,12 @@ class PaidCall(Generic[P]):
         self._check_refusal(data)
         return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
+    def as_of(self, data: P) -> float | None:
+        """Return since when the present look is due, epoch seconds; None: nobody knows."""
+        if data.doubted < data.since or not data.doubted:  # or our clock was set back in between
+            return None
+        return data.doubted + self._looks.planned(data.looks, data.doubt)
+
     def fail(self, task: Task, data: P, key: str) -> Fail:
         """Give the call up; an operator's retry begins with its intent."""
         kept = self._give_up(changed(_unsent(data), again=0, booked=data.booked or data.since), key)

@@ -103,6 +103,7 @@ class Question:
     model: str
     legacy: Mapping[str, Json] | None = None  #: ``path`` and ``body`` for a dialect without schemas (v1.2)
     since: float = 0.0  #: epoch seconds at which the intent was stored
+    as_of: float | None = None  #: epoch seconds: a look for it at that time, or later, will do; None: only one now
     minutes: float = 0.0  #: of video that it looks at, for the limits that count minutes
     idempotency_key: str = ""  #: of the same characters; the same key is the same request; empty: ``key``
     #: The part of the video that counts, seconds on the clock inside its file; None: from its beginning, to its end.

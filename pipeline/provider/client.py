@@ -39,12 +39,10 @@ from pipeline.provider.dialects.protocol import (
     AnalysisTasks,
     Call,
     Dialect,
-    FoundObject,
     MediaByIds,
     MultipartDialect,
     Page,
 )
-from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
 from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_2.media import V12
@@ -58,12 +56,12 @@ from pipeline.provider.http.transport import Transport
 from pipeline.provider.index_client import IndexClient
 from pipeline.provider.inventory_client import InventoryClient
 from pipeline.provider.knowledge_client import KnowledgeClient
+from pipeline.provider.lost_calls import AnalysisSearch, list_back, platform_time
 from pipeline.provider.status_board import ByIds, FilteredSweep, Lister, NewestFirst, Pacer, Polling, StatusBoard
 from pipeline.provider.upload import ChunkSender
 
 S = TypeVar("S", MediaStatus, AnalysisStatus)
 log = get("provider")
-_PAGES = 2_000  #: of one search for what a lost answer has left behind
 _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just made
 #: Codes of a platform that has no call to cancel an analysis; of one that does not let this account use it, too.
 _NOT_OFFERED = frozenset({GONE.code, "not_the_api", "not_in_this_api"})
@@ -108,7 +106,9 @@ class TwelveLabs:
         self._unknown_words: set[str] = set()
         self._no_cancel: Trouble | None = None  #: why analyses cannot be cancelled here
         self._media = StatusBoard(self._media_lister(), polling, version.media.advice)
-        words = version.media.analyses.unfinished_words if version.media.analyses is not None else ()
+        analyses = version.media.analyses
+        self._search = AnalysisSearch(caller, analyses) if analyses is not None else None
+        words = analyses.unfinished_words if analyses is not None else ()
         sweep = FilteredSweep(AnalysisStatus("working"), self._analyses_page, self._analysis, words)
         self._analyses = StatusBoard(sweep, polling)
 
@@ -131,8 +131,8 @@ class TwelveLabs:
 
     async def find_asset(self, upload: NewUpload) -> str | None:
         dialect = self.dialect
-        found = await self._list(lambda page: dialect.find_assets(upload, page), upload.since)
-        return dialect.pick_asset(found, upload, self._theirs(upload.since))
+        found = await list_back(self.caller, lambda page: dialect.find_assets(upload, page), upload.since)
+        return dialect.pick_asset(found, upload, platform_time(self.caller, upload.since))
 
     async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
         return await self.caller.call(self._multipart().open_session(upload), still_ours=still_ours)
@@ -158,11 +158,9 @@ class TwelveLabs:
         return answer if isinstance(answer, str) else self._without_key(answer)
 
     async def find_analysis(self, question: Question) -> str | None:
-        analyses = self.dialect.analyses
-        if analyses is None:
+        if self._search is None:
             raise Ambiguous(f"API {self.dialect.name} cannot be asked whether it answered this already")
-        found = await self._list(lambda page: analyses.find_analyses(question, page), question.since)
-        return pick_by_label(found, question.key, self._theirs(question.since))
+        return await self._search.find(question)
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         return await self._analyses.look(path_segment(task_id))
@@ -204,23 +202,6 @@ class TwelveLabs:
         await self.caller.aclose()
 
     # ---------------------------------------------------------------------------------------------------- inner steps
-
-    async def _list(self, call: Callable[[int], Call[Page[FoundObject]]], since: float) -> list[FoundObject]:
-        """Read a list to its end, or back to the intent's time."""
-        found: list[FoundObject] = []
-        for page in range(1, _PAGES + 1):
-            listed = await self.caller.call(call(page))
-            found += listed.entries
-            if listed.last or _older(listed.entries, self._theirs(since) - CLOCK_SKEW):
-                return found
-        raise Ambiguous("the platform's list has no end", detail=f"{_PAGES} pages")
-
-    def _theirs(self, since: float) -> float:
-        """Return a moment of our clock by the platform's.
-
-        One that lies ahead is from before ours was set back.
-        """
-        return min(since, self.caller.clock.now()) + self.caller.ahead
 
     def _multipart(self) -> MultipartDialect:
         if self.dialect.multipart is None:
@@ -284,13 +265,6 @@ class TwelveLabs:
 def is_complete(status: MediaStatus) -> bool:
     """Whether a list says all: only a ready video tells its id."""
     return status.state != "ready" or "video_id" in status.facts
-
-
-def _older(entries: Sequence[FoundObject], floor: float) -> bool:
-    """Whether a newest-first list has come to what is older than ``floor``."""
-    times = [entry.created for entry in entries if entry.created is not None]
-    newest_first = len(times) == len(entries) and times == sorted(times, reverse=True)
-    return bool(times) and newest_first and times[0] < floor
 
 
 def open_api(

@@ -15,7 +15,7 @@ from pipeline.provider.client import TwelveLabs
 from pipeline.provider.http.rate_limits import Unlimited
 from pipeline.views import RunReport
 from tests.simulation.schedule import Fault
-from tests.simulation.vendor import Reply, refused
+from tests.simulation.vendor import Asked, Reply, refused
 from tests.simulation.wire import Accidents
 from tests.support.clock import EPOCH, run_virtual
 from tests.support.fakes import clips, items
@@ -268,6 +268,50 @@ def test_a_batch_that_never_arrived_is_told_as_doubtful_item_by_item(tmp_path: P
     life = life_of(tmp_path, Fault("pay", CREATE, what))
     (report,) = runs(life, tmp_path)
     assert (report.exit_code, report.doubtful, batches(life), asked(life)) == (0, FILMS, [], {1: FILMS})
+
+
+def listed(life: Life) -> list[str]:
+    """Return, as the runs go on, the video of each list of analyses in which something is looked for; empty: of all."""
+    lists: list[str] = []
+    vendor: Any = life.platform._vendors["v1.3"]
+    real = vendor._analyses
+
+    def noted(asked: Asked) -> Reply:
+        if not asked.get("status"):
+            lists.append(asked.get("asset_id"))
+        reply: Reply = real(asked)
+        return reply
+
+    vendor._analyses = noted
+    return lists
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_the_items_of_a_lost_batch_are_looked_for_together(tmp_path: Path, arrived: bool) -> None:
+    """No list of batches shows it. Each of the four looks takes a few requests and the pages of the list of all, however
+    many they are; what is there is paid once.
+    """
+    films = 30
+    life = life_of(tmp_path, Fault("pay", films + 1, "lost" if arrived else "dropped"))
+    lists, vendor = listed(life), life.platform._vendors["v1.3"]
+    shown = vendor.shown
+    vendor.shown = lambda *kinds: [] if "batch" in kinds else shown(*kinds)  # type: ignore[method-assign]
+    (report,) = runs(life, tmp_path, films=films)
+    assert (report.exit_code, report.doubtful, asked(life)) == (0, 0 if arrived else films, {1: films})
+    assert len(lists) <= 4 * (4 + 2)
+    assert lists.count("") >= 1
+
+
+def test_the_items_that_the_results_lose_are_looked_for_together(tmp_path: Path) -> None:
+    """All of them: each is found, and paid once."""
+    films = 30
+    life = life_of(tmp_path)
+    lists = listed(life)
+    vendor: Any = life.platform._vendors["v1.3"]
+    vendor._results = lambda batch: b""
+    (report,) = runs(life, tmp_path, films=films)
+    assert (report.exit_code, report.doubtful, asked(life)) == (0, 0, {1: films})
+    assert len(lists) <= 4 + 2
 
 
 def test_the_careful_policy_holds_each_item_of_a_lost_batch(tmp_path: Path) -> None:

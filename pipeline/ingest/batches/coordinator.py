@@ -46,7 +46,8 @@ class Member(NamedTuple):
     cost: Cost  #: under its custom id
     billing: Billing
     wanted: Callable[[], Awaitable[bool]]  #: somebody still asks for it
-    find: Callable[[], Awaitable[str | None]]  #: looks for it in the account's list of analyses
+    #: Looks for it in the account's list of analyses, as that was at this time or later, epoch seconds.
+    find: Callable[[float], Awaitable[str | None]]
 
 
 class BatchCoordinator:
@@ -55,7 +56,7 @@ class BatchCoordinator:
     def __init__(self, api: BatchApi, services: Services, rules: BatchRules, per_minute: float | None) -> None:
         self.api = api
         self._records, self._clock, self._rng = services.records, services.clock, services.rng
-        self._grace = services.api.grace
+        self._grace, self._looks = services.api.grace, services.looks
         self.rules = rules
         self._per_minute = per_minute  #: analyses that may be asked alone
         self._open = 0  #: analyses to come, as last counted
@@ -135,8 +136,10 @@ class BatchCoordinator:
             return Advance("submit", alone.to_json())
         if verdict == "outdated":
             return await self._priced_again(member)
-        if verdict == "doubtful":  # nobody can tell what became of it: it looks for itself
-            return Advance("find", changed(alone, looks=0, doubt="lost", doubted=self._clock.now()).to_json())
+        if verdict == "doubtful":  # nobody can tell what became of it: it looks for itself, when the others do
+            since = min(about.ended or self._clock.now(), self._clock.now())
+            after = max(0.0, since + self._looks.planned(0, "lost") - self._clock.now())
+            return Advance("find", changed(alone, looks=0, doubt="lost", doubted=since).to_json(), after=after)
         if batch.state is State.FAILED:
             return self._revive(batch, member.data)
         if verdict != "ended":
@@ -144,12 +147,12 @@ class BatchCoordinator:
             return Snooze(max(0.0, (due or 0.0) - self._clock.now()) + self._pause(), asked=False)
         item = (await self.results(about.batch_id)).items.get(member.cost.key)
         if item is None or item.status.state == "working":  # lost, or it goes on although its batch has ended
-            return await self._lost(member, alone)
+            return await self._lost(member, alone, about.ended or self._clock.now())
         return item
 
-    async def _lost(self, member: Member, data: AnalysisData) -> Outcome | EndedItem:
+    async def _lost(self, member: Member, data: AnalysisData, ended: float) -> Outcome | EndedItem:
         """Look for an accepted item by itself; only a person may ask again."""
-        found = await member.find()
+        found = await member.find(ended + sum(self._grace * 4**look for look in range(data.looks)))
         if found is not None:
             return Advance("await", changed(data, task_id=found, looks=0).to_json())
         if data.looks < _LOOKS:

@@ -21,6 +21,7 @@ class BatchData(PaidData):
     batch_id: str = ""
     accepted: float = 0.0  #: when it was, epoch seconds
     verdict: Verdict = ""
+    ended: float = 0.0  #: when the verdict was given, epoch seconds; 0 in older databases
     size: int = 0  #: analyses that were asked by it
     seconds: float = 0.0  #: of video in it
     counts: Mapping[str, int] = field(default_factory=dict)  #: items by status words, as last seen

@@ -167,7 +167,7 @@ class AnalysisTaskType:
         """Ask whether a request whose answer we never saw was accepted."""
         data = AnalysisData.of(task)
         requests = self.costs.requests(data)
-        asked = build_question(task.key, data, requests)
+        asked = replace(build_question(task.key, data, requests), as_of=self._paid.as_of(data))
         cost = self.costs.cost(task, data, requests)
         try:
             found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
@@ -188,8 +188,13 @@ class AnalysisTaskType:
         if (mind := await self._changed_mind(task, data)) is not None:
             return Advance("join", mind.to_json())
         asked, cost = build_question(task.key, data, requests), self.costs.cost(task, data, requests)
-        wanted, find = partial(self.wanted, task, data), partial(self._api.find_analysis, asked)
-        ended = await self._batches.join(Member(task.key, data, cost, self._billing, wanted, find))
+
+        async def find(as_of: float) -> str | None:
+            return await self._api.find_analysis(replace(asked, as_of=as_of))
+
+        ended = await self._batches.join(
+            Member(task.key, data, cost, self._billing, partial(self.wanted, task, data), find)
+        )
         if not isinstance(ended, EndedItem):
             return ended
         self._billing.accepted += 1

@@ -113,11 +113,11 @@ class BatchTaskType:
             if not member.state.terminal and (not unsent or await self._wanted(member, AnalysisData.of(member)))
         }
         if not waiting:
-            return _dissolved(data, "outdated" if unsent else "doubtful")
+            return self._dissolved(data, "outdated" if unsent else "doubtful")
         if unsent and not self._batches.allowed:
-            return _dissolved(data, "refused")
+            return self._dissolved(data, "refused")
         if unsent and any(self._billing.outdated(AnalysisData.of(there[key])) for key in waiting):
-            return _dissolved(data, "outdated")  # it waited: the money is another day's, or another run's
+            return self._dissolved(data, "outdated")  # it waited: the money is another day's, or another run's
         if unsent and len(waiting) < len(data.members):  # some are not wanted any more
             return Advance("submit", changed(data, members=waiting).to_json())
         questions = [self._costs.question(there[key]) for key in waiting]
@@ -135,7 +135,7 @@ class BatchTaskType:
             if error.trouble.code not in NOT_FOR_US:
                 raise
             self._batches.close(error.trouble)
-            return _dissolved(data, "refused")
+            return self._dissolved(data, "refused")
         except Permanent as error:
             return self._refused(data, error.trouble)
         return self._accepted(data, reply) if isinstance(reply, str) else reply
@@ -151,21 +151,24 @@ class BatchTaskType:
                 task, data, Cost(task.key, "analyze"), lambda: self._batches.api.find(data.members, data.since)
             )
         except CallRefused:
-            return _dissolved(data, "doubtful")
+            return self._dissolved(data, "doubtful")
         if isinstance(found, str):
             return self._accepted(data, found)
-        return _dissolved(data, "doubtful") if isinstance(found, Hold | Fail) else found
+        return self._dissolved(data, "doubtful") if isinstance(found, Hold | Fail) else found
 
     def _accepted(self, data: BatchData, batch_id: str) -> Advance:
         _log.info("batch.accepted", id=batch_id, analyses=len(data.members))
         data = changed(data, batch_id=batch_id, accepted=self._clock.now(), size=len(data.members), again=0, looks=0)
         return Advance("await", data.to_json(), after=self._grace)
 
+    def _dissolved(self, data: BatchData, verdict: Verdict) -> Advance:
+        return Advance("split", changed(data, verdict=verdict, ended=self._clock.now()).to_json())
+
     def _refused(self, data: BatchData, trouble: Trouble) -> Outcome:
         """Halve a batch that was surely refused, until the culprit is alone."""
         _log.warning("batch.refused", analyses=len(data.members), why=trouble.message, detail=trouble.detail)
         if len(data.members) == 1:
-            return _dissolved(data, "refused")
+            return self._dissolved(data, "refused")
         members, half, now = list(data.members.items()), len(data.members) // 2, self._clock.now()
         share = data.seconds / len(members)
         parts = [_batch(dict(part), share * len(part), now) for part in (members[:half], members[half:])]
@@ -184,10 +187,10 @@ class BatchTaskType:
             await self._batches.api.cancel(data.batch_id)  # what is at work there finishes, and is looked at then
         status, age = await self._batches.api.status(data.batch_id), now - data.accepted
         if status.state == "gone":
-            return Snooze(self._grace, asked=False) if age < _SETTLE else _dissolved(data, "ended")
+            return Snooze(self._grace, asked=False) if age < _SETTLE else self._dissolved(data, "ended")
         if status.state != "working" or age > self._batches.api.ceilings.life + _LATE:
             _log.info("batch.ended", id=data.batch_id, word=status.word, **status.counts)
-            return _dissolved(changed(data, counts=status.counts), "ended")
+            return self._dissolved(changed(data, counts=status.counts), "ended")
         after = min(_LONGEST_LOOK if wanted else _QUIET * self._grace, max(self._grace, age / 4))
         if status.counts == data.counts:
             return Snooze(after, asked=False)
@@ -230,10 +233,6 @@ def _batch(members: Mapping[str, str], seconds: float, now: float) -> NewTask:
     """Return the task of a batch; the same members are the same batch."""
     data = BatchData(members=members, since=now, seconds=seconds, size=len(members))
     return NewTask("batch", f"batch/{fingerprint(sorted(members))}", "submit", data.to_json())
-
-
-def _dissolved(data: BatchData, verdict: Verdict) -> Advance:
-    return Advance("split", changed(data, verdict=verdict).to_json())
 
 
 def _settled(data: BatchData, members: Mapping[str, str]) -> Mapping[str, object]:

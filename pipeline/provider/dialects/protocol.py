@@ -127,7 +127,7 @@ class Page(Generic[T_co]):
 class FoundObject:
     """Something that a lost answer may have left behind."""
 
-    id: str
+    id: str  #: empty in a list of all: it has none that is proper
     label: str  #: unique name of an upload, or key of a question
     created: float | None  #: epoch seconds by the platform's clock
     failed: bool = False
@@ -208,8 +208,8 @@ class AnalysisTasks(Protocol):
 
     unfinished_words: Sequence[str]  #: status words of an analysis that is not finished
 
-    def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:
-        """List what may be this question, by key."""
+    def find_analyses(self, question: Question | None, page: int) -> Call[Page[FoundObject]]:
+        """List what may be this question, by key; None: all, newest first."""
         ...
 
     def unfinished_analyses(self, word: str, page: int) -> Call[Page[tuple[str, AnalysisStatus]]]:

@@ -12,9 +12,11 @@ CLOCK_SKEW = 120.0
 
 
 def read_found(
-    id_names: tuple[str, ...], label_of: Callable[[JsonObject], str], failed: frozenset[str], wanted: str
+    id_names: tuple[str, ...], label_of: Callable[[JsonObject], str], failed: frozenset[str], wanted: str | None
 ) -> Callable[[Response], Page[FoundObject]]:
     """Return a reader of a page of what lost answers may have left behind.
+
+    ``wanted`` is the label that is looked for; None: anybody's, and what has no proper id is read without one.
 
     Raises:
         UnreadableAnswer: of the reader, if what bears the wanted label has no proper id: it is there, and cannot be told.
@@ -25,9 +27,12 @@ def read_found(
         try:
             found = body.id(*id_names)
         except MalformedId:
-            if label != wanted:
+            if wanted is None:
+                found = ""
+            elif label != wanted:
                 raise
-            raise UnreadableAnswer(f"what is called {wanted} has no proper id") from None
+            else:
+                raise UnreadableAnswer(f"what is called {wanted} has no proper id") from None
         return FoundObject(found, label, body.timestamp("created_at"), body.text("status") in failed)
 
     return lambda response: build_page(parse(response), build)

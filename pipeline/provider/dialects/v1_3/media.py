@@ -197,7 +197,9 @@ class V13:
         headers = {"idempotency-key": question.idempotency_key or question.key}
         return Call(Request("POST", "/analyze/tasks", "analyze", headers=headers, json=body), read_id(*_TASK_ID))
 
-    def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:
+    def find_analyses(self, question: Question | None, page: int) -> Call[Page[FoundObject]]:
+        if question is None:
+            return Call(list_request("/analyze/tasks", page), _found_tasks(None))
         # The platform cannot filter by custom_id.
         return Call(list_request("/analyze/tasks", page, ("asset_id", question.media_id)), _found_tasks(question.key))
 
@@ -267,7 +269,7 @@ def _found_assets(name: str) -> Callable[[Response], Page[FoundObject]]:
     return read_found(("_id", "id"), lambda body: body.text("filename"), frozenset({"failed"}), name)
 
 
-def _found_tasks(key: str) -> Callable[[Response], Page[FoundObject]]:
+def _found_tasks(key: str | None) -> Callable[[Response], Page[FoundObject]]:
     return read_found(_TASK_ID, lambda body: body.text("custom_id"), frozenset({"failed", "canceled"}), key)
 
 
