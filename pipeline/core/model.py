@@ -293,6 +293,8 @@ class Recalled:
     answered: int = 0  #: that it had answered before
     going_on: int = 0  #: that it carries out all the same
     in_batches: int = 0  #: that go on in a batch with others
+    sought: int = 0  #: calls without an answer that it does not show so far: it may still accept them
+    absent: int = 0  #: calls without an answer that it has not shown for as long as such calls are looked for
     untold: int = 0  #: of which it could not be told now
     usd: float = 0.0  #: that the ledger counts for those that were cancelled alone
     trouble: Trouble | None = None  #: why some go on, or it could not be told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from pipeline.core.clock import Clock
 from pipeline.ingest.payloads import Doubt
 from pipeline.ports.store import Journal
@@ -47,6 +49,11 @@ class LookSchedule:
     def planned(self, looks: int, doubt: Doubt) -> float:
         """Return when the look after that many is due, seconds after the loss."""
         return sum(self.after(made, doubt) or 0.0 for made in range(looks + 1))
+
+    def whole(self) -> float:
+        """Return for how long a lost call is looked for, seconds."""
+        looks = next(number for number in count(1) if self.after(number, "lost") is None)
+        return self.planned(looks - 1, "lost")
 
     async def learn(self, looks: int, waited: float) -> None:
         """Take note that a lost call was found after so many looks and seconds.

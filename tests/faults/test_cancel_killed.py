@@ -16,8 +16,11 @@ from pipeline.core.model import Recalled, Selection, State, Task
 from pipeline.ingest.ending import recalls
 from pipeline.ingest.ending.costs import AnalysisCosts
 from pipeline.ingest.ending.recalls import Recalls
+from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.paid_call import Billing
+from tests.simulation.schedule import Fault
 from tests.simulation.vendor import Reply
+from tests.simulation.wire import Accidents
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
@@ -29,19 +32,24 @@ FILMS = 3
 class Cancelled:
     """Three videos of which the platform has one question each; an operator cancels them."""
 
-    def __init__(self, folder: Path, mode: str = "off") -> None:
+    def __init__(self, folder: Path, mode: str = "off", fault: Fault | None = None) -> None:
         self.life = Life.at(
             folder, None, **priced(jobs={"enabled": ["gist"]}, batches={"mode": mode}, run={"max_time": 400})
         )
         self.entries = items(clips(folder, FILMS))
         self.life.platform.behave(think=30_000.0)
-        assert run_virtual(self.life.run(self.entries)).exit_code == 6
-        assert len(self.asked) == FILMS
+        self.life.platform.accidents = Accidents(() if fault is None else (fault,))
+        if fault is None:
+            assert run_virtual(self.life.run(self.entries)).exit_code == 6
+            assert len(self.asked) == FILMS
+        else:
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                run_virtual(self.life.run(self.entries))
         self.pass_time()
 
-    def pass_time(self) -> None:
-        """Let an hour pass before the next process, whose virtual time begins at zero."""
-        self.life.clock.skew += 3_600.0
+    def pass_time(self, seconds: float = 3_600.0) -> None:
+        """Let time pass before the next process, whose virtual time begins at zero."""
+        self.life.clock.skew += seconds
 
     def kept(self) -> bytes:
         """Return everything that is outside of processes, as it is now."""
@@ -66,7 +74,9 @@ class Cancelled:
             plan = make_run_plan(life.settings)
             billing = Billing(SpendingLimits(life.settings.budget, life.clock), database, life.clock)
             costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
-            return await Recalls(api, api.batches, costs, database).carry_out()
+            looks = LookSchedule(api.grace, life.clock, database, api.identity)
+            await looks.open()
+            return await Recalls(api, api.batches, costs, database, looks, life.clock).carry_out()
 
         return run_virtual(go())
 
@@ -75,9 +85,9 @@ class Cancelled:
         """The platform's analyses."""
         return [thing for thing in self.life.platform.things.values() if thing.kind == "analysis"]
 
-    def check(self) -> None:
+    def check(self, accepted: int = FILMS) -> None:
         """All were cancelled, and what each has cost is counted, or freed, once."""
-        assert [thing.word(1e12, "") for thing in self.asked] == ["canceled"] * FILMS
+        assert [thing.word(1e12, "") for thing in self.asked] == ["canceled"] * accepted
         ours: dict[str, float] = {}
         for row in self.life.database._spends.values():
             ours[str(row[0]).partition("/")[0]] = ours.get(str(row[0]).partition("/")[0], 0.0) + float(row[2])
@@ -97,10 +107,27 @@ def test_the_platform_is_told_and_its_words_are_told_on(tmp_path: Path) -> None:
     it.check()
 
 
-@pytest.mark.parametrize("finish", ["command", "run"])
-def test_whenever_it_dies_the_rest_is_done(tmp_path: Path, finish: str) -> None:
-    """Before and after each call: what was noted is told by whoever comes next, and nothing is counted twice."""
-    it, numbers = Cancelled(tmp_path), Wreck()
+#: The first paid call after the uploads: the process is killed while the platform takes it, or before.
+SENT, UNSENT = Fault("pay", FILMS + 1, "die sent"), Fault("pay", FILMS + 1, "die before")
+
+
+@pytest.mark.parametrize(
+    ("finish", "mode", "fault", "accepted"),
+    [
+        ("command", "off", None, FILMS),
+        ("run", "off", None, FILMS),
+        ("command", "off", SENT, 1),
+        ("run", "off", SENT, 1),
+        ("run", "always", SENT, FILMS),
+    ],
+)
+def test_whenever_it_dies_the_rest_is_done(
+    tmp_path: Path, finish: str, mode: str, fault: Fault | None, accepted: int
+) -> None:
+    """Before and after each call: what was noted is told by whoever comes next, and nothing is counted twice. So it is where
+    nobody has heard whether the platform has accepted anything.
+    """
+    it, numbers = Cancelled(tmp_path, mode, fault), Wreck()
     kept = it.kept()
     it.command(numbers)
     for number in range(1, len(numbers.calls) + 1):
@@ -114,7 +141,70 @@ def test_whenever_it_dies_the_rest_is_done(tmp_path: Path, finish: str) -> None:
                 it.command()
             else:
                 run_virtual(it.life.run([]))
-            it.check()
+            if fault is not None:  # what the platform does not show is looked for once more
+                it.pass_time()
+                it.command()
+            it.check(accepted)
+
+
+def test_a_call_that_nobody_heard_of_is_looked_for_and_cancelled(tmp_path: Path) -> None:
+    """The platform has one of three; what it does not show stays noted, and counted, until it is certain."""
+    it = Cancelled(tmp_path, fault=SENT)
+    told = it.command()
+    assert (told.cancelled, told.sought, told.absent, told.untold) == (1, FILMS - 1, 0, 0)
+    it.pass_time(60.0)
+    assert it.command().sought == FILMS - 1
+    it.pass_time()
+    told = it.command()
+    assert (told.cancelled, told.sought, told.absent) == (0, 0, FILMS - 1)
+    it.check(1)
+    assert sum(float(row[2]) > 0 for row in it.life.database._spends.values()) == FILMS
+
+
+@pytest.mark.parametrize(("mode", "accepted"), [("off", 1), ("always", FILMS)])
+def test_a_call_that_shows_after_it_was_cancelled_is_found_by_the_next_run(
+    tmp_path: Path, mode: str, accepted: int
+) -> None:
+    """It is listed only after the command has looked: the run cancels it when it finds it."""
+    it = Cancelled(tmp_path, mode, SENT)
+    vendor: Any = it.life.platform._vendors["v1.3"]
+    shown, vendor.shown = vendor.shown, lambda *kinds: []
+    assert it.command().sought == FILMS
+    vendor.shown = shown
+    it.pass_time(20.0)
+    run_virtual(it.life.run([]))
+    assert [thing.word(1e12, "") for thing in it.asked] == ["canceled"] * accepted
+    it.pass_time()
+    it.command()
+    it.check(accepted)
+
+
+def test_a_batch_that_nobody_heard_of_is_looked_for_and_cancelled(tmp_path: Path) -> None:
+    """By its items; without a word of ours, the platform would answer, and bill, all of them."""
+    it = Cancelled(tmp_path, "always", SENT)
+    told = it.command()
+    assert (told.cancelled, told.sought, told.untold) == (FILMS, 0, 0)
+    run_virtual(it.life.run([]))
+    it.check()
+    assert sum(float(row[2]) for row in it.life.database._spends.values()) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("fault", [SENT, UNSENT])
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_a_call_in_doubt_that_was_cancelled_and_is_retried(tmp_path: Path, mode: str, fault: Fault) -> None:
+    """What was cancelled at the platform is asked again; what it never showed is told as possibly paid twice."""
+    it = Cancelled(tmp_path, mode, fault)
+    it.command()
+    it.life.platform.behave(think=25.0)
+
+    async def again() -> Any:
+        await it.life.database.command("retry", Selection(), it.life.clock.now())
+        return await it.life.run(it.entries)
+
+    report = run_virtual(again())
+    assert (report.exit_code, report.items["done"]) == (0, FILMS)
+    words = [thing.word(1e12, "") for thing in it.asked]
+    assert words.count("ready") == FILMS
 
 
 def test_what_was_cancelled_and_is_retried_is_asked_again(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ async def _tell(plan: RunPlan, database: Database) -> Recalled:
     from pipeline.core.clock import SystemClock
     from pipeline.ingest.ending.costs import AnalysisCosts
     from pipeline.ingest.ending.recalls import Recalls
+    from pipeline.ingest.look_schedule import LookSchedule
     from pipeline.ingest.paid_call import Billing
 
     clock = SystemClock()
@@ -50,4 +51,6 @@ async def _tell(plan: RunPlan, database: Database) -> Recalled:
     billing = Billing(spending, database, clock, patience=plan.settings.store.patience)
     costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
     async with open_platform(plan, database, clock, Random()) as api:
-        return await Recalls(api, api.batches, costs, database).carry_out()
+        looks = LookSchedule(api.grace, clock, database, api.identity)
+        await looks.open()
+        return await Recalls(api, api.batches, costs, database, looks, clock).carry_out()

@@ -175,7 +175,7 @@ def compose(
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    recalls = Recalls(api, api.batches, analysis.costs, database, spending.entered)
+    recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
     return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
 

@@ -112,8 +112,8 @@ class BatchTaskType:
             for key, member in there.items()
             if not member.state.terminal and (not unsent or await self._wanted(member, AnalysisData.of(member)))
         }
-        if not waiting:
-            return self._dissolved(data, "outdated" if unsent else "doubtful")
+        if unsent and not waiting:
+            return self._dissolved(data, "outdated")
         if unsent and not self._batches.allowed:
             return self._dissolved(data, "refused")
         if unsent and any(self._billing.outdated(AnalysisData.of(there[key])) for key in waiting):

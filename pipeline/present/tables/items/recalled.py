@@ -23,9 +23,18 @@ def recalled_lines(told: Recalled) -> Iterator[str]:
         yield f"{_analyses(told.in_batches)} in a batch with others: that goes on, and they with it"
     if told.going_on:
         yield f"{_analyses(told.going_on)} at work at the platform all the same: {why}"
+    if told.absent:
+        yield f"{_unheard(told.absent)}, and the platform does not show: counted, as it may have been paid"
+    if told.sought:
+        yield f"{_unheard(told.sought)}, and the platform does not show so far: counted, as it may still accept it"
+        yield "  → the next run looks for it again, and cancels it; so does the same command"
     if told.untold:
         yield f"{_analyses(told.untold)} not cancelled at the platform yet: {why or 'it was made elsewhere'}"
         yield "  → the next run tells it, and so does the same command"
+
+
+def _unheard(number: int) -> str:
+    return f"{_analyses(number)} whose call was never answered"
 
 
 def _analyses(number: int) -> str:
