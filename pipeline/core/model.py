@@ -315,6 +315,14 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedVideo:
+    """A video whose results were written or forgotten lately."""
+
+    mark: int  #: the place of the change among all of them
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class DiskUse:
     """Bytes of the database's file."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from json import JSONEncoder
 from json.encoder import encode_basestring as quoted
@@ -168,3 +169,49 @@ def stamp(at: float, *, form: str = "vtt") -> str:
         return f"{h}:{m:02}:{s:02}" if h else f"{m}:{s:02}"
     ms = round(at * 1000)
     return f"{ms // 3600000:02}:{ms // 60000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+_PLACES = 1024  #: of the smallest set; always a power of two
+
+
+class TextSet:
+    """Texts, known by their hashes of 64 bits.
+
+    Each takes some sixteen bytes, a fifth of what a Python set of such numbers takes. Of ten million texts, two have the same hash once in 370,000 sets.
+    """
+
+    def __init__(self) -> None:
+        self._places = array("q", bytes(8 * _PLACES))  # 0: free
+        self._number = 0
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __contains__(self, text: str) -> bool:
+        mark = hash(text) or 1
+        return self._places[self._place(mark)] == mark
+
+    def add(self, text: str) -> None:
+        """Add a text."""
+        mark = hash(text) or 1
+        place = self._place(mark)
+        if self._places[place] == 0:
+            self._places[place] = mark
+            self._number += 1
+            if 3 * self._number > 2 * len(self._places):
+                self._grow()
+
+    def _place(self, mark: int) -> int:
+        """Return where a hash is, or the free place where it would be."""
+        places, last = self._places, len(self._places) - 1
+        place = mark & last
+        while places[place] not in (0, mark):
+            place = (place + 1) & last
+        return place
+
+    def _grow(self) -> None:
+        before = self._places
+        self._places = array("q", bytes(2 * 8 * len(before)))
+        for mark in before:
+            if mark:
+                self._places[self._place(mark)] = mark

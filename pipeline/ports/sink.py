@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeAlias
 
 #: Takes a line of the present index; returns the folder that it is about, or nothing where the line is to go.
 Keep: TypeAlias = Callable[[bytes], str]
+#: Takes beginnings of lines; returns the whole lines of those that there are.
+FindLines: TypeAlias = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, str]]]
 #: A file of ours in the output folder itself says so in its first ``MARKED`` bytes; any other there is somebody else's.
 MARK, MARKED = "Reelmill", 4000
 
@@ -34,6 +36,16 @@ class OutFile:
     def sha256(self) -> str:
         """The checksum of the content, in hex."""
         return sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStamp:
+    """Which file ``results.jsonl`` is: one that was changed or replaced has another."""
+
+    number: int  #: of the file, within its file system
+    size: int  #: bytes
+    mtime_ns: int
+    kept: int = 0  #: bytes at its end: lines of others that were kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +100,20 @@ class Sink(Protocol):
         """
         ...
 
-    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> IndexStamp:
         """Write ``results.jsonl`` from a stream of lines, whole or not at all.
 
         Lines of the present one are kept after them where ``keep`` names a folder that is there.
+        """
+        ...
+
+    async def amend_index(
+        self, stamp: IndexStamp, changed: Sequence[bytes], find: FindLines, keep: Keep = keep_none
+    ) -> IndexStamp | None:
+        """Write ``results.jsonl`` again, with other lines for those that begin so.
+
+        Without a change nothing is written. A line that is not found goes; a new one stands behind the others, before what
+        is kept. No other line is looked at. None, with nothing written: the present file is not that of the stamp.
         """
         ...
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.core.model import (
     About,
+    ChangedVideo,
     CostGroup,
     CostKey,
     Counts,
@@ -262,6 +263,22 @@ class Journal(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """Which videos' results have changed, for who lists them all."""
+
+    async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
+        """Return up to ``limit`` changed videos, above the mark ``after``, in order.
+
+        Each stands there once, with its last change.
+        Changed is a video whose task ``publish`` was done, or was forgotten, since :meth:`catch_up`.
+        """
+        ...
+
+    async def catch_up(self, mark: int, name: str, value: Json) -> None:
+        """Remember a value, and forget all changes up to a mark, in one transaction."""
+        ...
+
+
 class Upkeep(Protocol):
     """What an operator may take away; only while no run is at work."""
 
@@ -301,5 +318,5 @@ class Upkeep(Protocol):
         ...
 
 
-class Database(Store, Records, Accounting, Catalog, Journal, Upkeep, Protocol):
+class Database(Store, Records, Accounting, Catalog, Journal, Changes, Upkeep, Protocol):
     """The whole port: what each kind of database implements."""

@@ -98,7 +98,7 @@ def remove(folder: int, name: str) -> None:
 
 
 @contextmanager
-def _reading(folder: int, name: str) -> Iterator[BufferedReader | None]:
+def reading(folder: int, name: str) -> Iterator[BufferedReader | None]:
     """Yield a regular file's stream; None for anything else.
 
     Raises:
@@ -121,25 +121,21 @@ def read(folder: int, name: str, most: int) -> bytes | None:
     Raises:
         OSError: it is there and cannot be read.
     """
-    with _reading(folder, name) as stream:
+    with reading(folder, name) as stream:
         content = None if stream is None else stream.read(most + 1)
     return content if content is not None and len(content) <= most else None
 
 
 def head(folder: int, name: str, size: int) -> bytes | None:
     """Return the first bytes of a regular file; None for anything else."""
-    with _reading(folder, name) as stream:
+    with reading(folder, name) as stream:
         return None if stream is None else stream.read(size)
 
 
-def lines(folder: int, name: str) -> Iterator[bytes]:
-    """Yield the lines of a regular file; none of anything else.
-
-    Raises:
-        OSError: it is there and cannot be read.
-    """
-    with _reading(folder, name) as stream:
-        yield from stream or ()
+def identity(fd: int) -> tuple[int, int, int]:
+    """Return an open file's number, size in bytes and time of change in ns."""
+    seen = os.fstat(fd)
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def try_lock(folder: int) -> bool:
@@ -176,7 +172,7 @@ def checksum(folder: int, name: str) -> str | None:
     Empty for one that nobody lets us read: it is not as we wrote it.
     """
     try:
-        with _reading(folder, name) as stream:
+        with reading(folder, name) as stream:
             return None if stream is None else hashlib.file_digest(stream, "sha256").hexdigest()
     except PermissionError:
         return ""

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +15,13 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
-from pipeline.ports.sink import MARK, MARKED, Keep, OutFile, Removal, keep_none
-from pipeline.sink import atomic, layout, record
+from pipeline.ports.sink import MARK, MARKED, FindLines, IndexStamp, Keep, OutFile, Removal, keep_none
+from pipeline.sink import atomic, index_file, layout, record
+from pipeline.sink.index_file import INDEX
 from pipeline.sink.record import RECORD
 from pipeline.sink.removal import take_away
 
-INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
-_BUFFER = 1024 * 1024
 _MANY, _TOGETHER = 16, 8  #: files of one call from which on they are written side by side; so many
 _TURNS, _TURN = 600, 0.1  #: looks, and seconds between them, while another run writes the same
 _log = get("sink")
@@ -86,10 +85,25 @@ class DiskSink:
             self._homes = None
         return found
 
-    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> IndexStamp:
         """Write ``results.jsonl``; runs of several state folders take turns.
 
         So none loses the lines of another.
+        """
+        async with self._index_turn() as root:
+            return await index_file.write(root, lines, keep)
+
+    async def amend_index(
+        self, stamp: IndexStamp, changed: Sequence[bytes], find: FindLines, keep: Keep = keep_none
+    ) -> IndexStamp | None:
+        async with self._index_turn() as root:
+            return await index_file.amend(root, stamp, changed, find, keep)
+
+    @asynccontextmanager
+    async def _index_turn(self) -> AsyncIterator[int]:
+        """Yield the output folder, once no other run writes the index.
+
+        After a minute, all the same.
         """
         with _explained(self._root / INDEX):
             root = await to_thread.run_sync(self._open_root)
@@ -98,7 +112,7 @@ class DiskSink:
                     if atomic.try_lock(root):
                         break
                     await anyio.sleep(_TURN)
-                await self._index(root, lines, keep)
+                yield root
             finally:
                 os.close(root)
 
@@ -232,55 +246,9 @@ class DiskSink:
             raise
         return root
 
-    async def _index(self, root: int, lines: AsyncIterator[str], keep: Keep) -> None:
-        temp = atomic.temp_name(INDEX)
-        fd = await to_thread.run_sync(atomic.create, root, temp)
-        try:
-            async for block in _blocks(lines):
-                await to_thread.run_sync(atomic.write, fd, block)
-            if keep is not keep_none:
-                await to_thread.run_sync(partial(_keep_lines, root, fd, keep))
-            await to_thread.run_sync(partial(_finish, root, fd, temp))
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(atomic.remove, root, temp)
-            raise
-        finally:
-            os.close(fd)
-
 
 def _last_written(entry: os.DirEntry[str]) -> int:
     return entry.stat(follow_symlinks=False).st_mtime_ns
-
-
-def _keep_lines(root: int, fd: int, keep: Keep) -> None:
-    """Append the present index's lines to keep, whose folder is there."""
-    for line in atomic.lines(root, INDEX):
-        folder = keep(line)
-        if folder and layout.is_folder(folder) and atomic.is_dir(root, folder):
-            atomic.write(fd, line if line.endswith(b"\n") else line + b"\n")
-
-
-def _finish(root: int, fd: int, temp: str) -> None:
-    os.fsync(fd)
-    atomic.publish(root, temp, INDEX)
-    os.fsync(root)
-
-
-async def _blocks(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    """Yield the lines as bytes, about a megabyte at a time."""
-    kept: list[bytes] = []
-    size = 0
-    async for line in lines:
-        # A line end inside a line would make two of it.
-        kept.append(
-            line.rstrip("\r\n").replace("\r", "").replace("\n", " ").encode("utf-8", "backslashreplace") + b"\n"
-        )
-        size += len(kept[-1])
-        if size >= _BUFFER:
-            yield b"".join(kept)
-            kept, size = [], 0
-    yield b"".join(kept)
 
 
 def _encoded(folder: str, files: Sequence[OutFile], *, shared: bool = False) -> dict[str, bytes]:

@@ -110,13 +110,14 @@ def measure_plan(table: Table, folder: Path, manifest: Path, lines: int) -> None
 
 def measure_night(table: Table, url: str, folder: Path, label: str) -> float:
     """Print what a run with a few new videos takes, whole and to its first request."""
-    home = folder / "new" / label.replace(" ", "-")
+    night = time.time_ns()  # noqa: TID251 - no night before has had these videos
+    home = folder / "new" / f"{night}"
     home.mkdir(parents=True)
     manifest = home / "new.txt"
     with manifest.open("w", encoding="utf-8") as lines:
         for number in range(_NEW):
             path = home / f"New {number}.mp4"
-            path.write_bytes(f"{label} {number:050}".encode())
+            path.write_bytes(f"{night} {number:050}".encode())
             lines.write(f"{path}\n")
     with httpx.Client(base_url=url) as ask:
         ask.get("/mark")

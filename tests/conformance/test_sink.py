@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -102,6 +102,45 @@ async def test_the_index_keeps_lines_that_it_is_told_to(sink: Sink) -> None:
     told.clear()
     await sink.write_index(lines("new"), keep)
     assert told == [b"ours", b"their--aaaaaaaa"]
+
+
+@pytest.mark.asyncio
+async def test_the_index_is_amended_where_it_is_the_one_that_was_written(sink: Sink) -> None:
+    """A line gives way to another in its place, goes, or comes behind; what was kept stays last, while its folder is there.
+    Of another file than that of the stamp nothing is known, and it stays.
+    """
+
+    async def lines(*given: str) -> AsyncIterator[str]:
+        for line in given:
+            yield line
+
+    async def find(beginnings: Sequence[bytes]) -> Mapping[bytes, str]:
+        return {begins: begins.decode() + "new" for begins in beginnings if begins not in (b"ab:", b"x:")}
+
+    told: list[bytes] = []
+
+    def keep(line: bytes) -> str:
+        told.append(line.strip())
+        return "" if line.startswith(b"ours") else line.decode().strip()
+
+    await sink.write("their--aaaaaaaa", [OutFile("a.md", "x")])
+    await sink.write_index(lines("their--aaaaaaaa"))
+    first = await sink.write_index(lines("a:1", "ab:1", "abc:1", "d:1"), keep)
+    assert first.kept > 0
+    assert await sink.amend_index(first, [], find, keep) == first
+    second = await sink.amend_index(first, [b"ab:", b"x:", b"d:", b"new:", b"a:"], find, keep)
+    assert second is not None
+    assert await sink.amend_index(first, [b"d:"], find, keep) is None
+    assert await sink.amend_index(first, [], find, keep) is None
+    told.clear()
+    third = await sink.amend_index(second, [b"abc:", b"n"], find, keep)
+    assert third is not None
+    assert third.kept == first.kept
+    assert told == [b"their--aaaaaaaa"]
+    told.clear()
+    await sink.write_index(lines(), keep)
+    assert told == [b"a:new", b"abc:new", b"d:new", b"nnew", b"their--aaaaaaaa"]
+    assert await sink.amend_index(third, [b"d:"], find, keep) is None
 
 
 @pytest.mark.asyncio

@@ -436,3 +436,30 @@ async def test_runs_behind_the_newest_can_be_dropped(database: Database) -> None
     assert [note.id for note in await database.runs(9)] == ["r3"]
     await database.compact()
     assert (await database.disk_use()).unused == 0
+
+
+@pytest.mark.asyncio
+async def test_videos_that_have_changed_are_known_until_someone_catches_up(database: Database) -> None:
+    """Written or forgotten, each once, by its last change; other tasks and other states are no change."""
+
+    async def changed(after: int = 0, limit: int = 9) -> list[str]:
+        return [video.key for video in await database.changed_videos(after, limit)]
+
+    for key in ("v1", "v2", "v3"):
+        await bring(database, State.DONE, key, kind="publish")
+    await bring(database, State.FAILED, "v4", kind="publish")
+    await bring(database, State.DONE, "v5")
+    assert await changed() == ["v1", "v2", "v3"]
+    await database.submit([placed("v1", kind="publish", restart_at="write")], NOW)
+    assert await changed() == ["v1", "v2", "v3"]
+    for task in await claim(database):
+        await database.apply(moved(task, State.DONE), NOW)
+    assert await changed() == ["v2", "v3", "v1"]
+    marks = [video.mark for video in await database.changed_videos(0, 9)]
+    assert await changed(marks[0], 1) == ["v3"]
+    await database.catch_up(marks[1], "index", [7])
+    assert (await changed(), await database.load("index")) == (["v1"], [7])
+    await database.forget([task.id for task in await database.tasks(Selection(kinds=("publish",)))], "v1", "now")
+    assert sorted(await changed()) == ["v1", "v2", "v3", "v4"]
+    await database.catch_up(10**6, "index", None)
+    assert await changed() == []

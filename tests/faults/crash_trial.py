@@ -25,6 +25,7 @@ from tests.faults.crash_worlds import (
 from tests.support.clock import run_virtual
 from tests.support.disk import silent
 from tests.support.fakes import Wreck
+from tests.support.index_lines import stale_lines
 
 #: Hold the end of a scenario (world, report of the last run) against the undisturbed end.
 Judge = Callable[[World, RunReport, "Trial"], None]
@@ -157,6 +158,8 @@ class Trial:
         self.count.held += report.items["held"]
         try:
             self.scene.judge(world, report, self)
+            stale = run_virtual(stale_lines(world.disk.files()["results.jsonl"], world.database))
+            assert not stale, f"results.jsonl is not true of {stale}"
         except AssertionError as error:
             raise AssertionError(f"{self.scene.name}: {what}: {error}") from error
 

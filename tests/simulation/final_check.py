@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from pipeline.core.model import Selection, State
 from pipeline.ports.source import Item
 from pipeline.views import RunReport
 from tests.simulation.ledger import Broken
+from tests.support.index_lines import stale_lines
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -130,7 +130,8 @@ class Reckoning:
             raise Broken(f"never done: {[(t.kind, t.key, t.stage, t.state.value, t.trouble) for t in undone]}")
         planner = world.life.session.components.plan.planner
         files = world.disk.files()
-        index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
+        if stale := await stale_lines(files.get("results.jsonl", b""), database):
+            raise Broken(f"results.jsonl is not true of {stale}")
         items = await database.tasks(Selection(kinds=("item",)))
         for video in await database.tasks(Selection(kinds=("video",))):
             thing = world.vendor.things[video.data["media_id"]]
@@ -154,5 +155,3 @@ class Reckoning:
             sizes = {name: len(files.get(f"{publish.data['folder']}/{name}", b"")) for name in publish.data["sizes"]}
             if sizes != publish.data["sizes"]:
                 raise Broken(f"{subject}: files are missing: {sizes} != {publish.data['sizes']}")
-            if sum(entry["key"] == subject for entry in index) != 1:
-                raise Broken(f"{subject} is not once in results.jsonl")

@@ -250,7 +250,7 @@ class SinkReach:
 
     def __init__(self, sink: Sink, disk: WatchedDisk, life: Life) -> None:
         self._sink, self._disk, self._life = sink, disk, life
-        self.folder, self.write_index = sink.folder, sink.write_index
+        self.folder, self.write_index, self.amend_index = sink.folder, sink.write_index, sink.amend_index
         self.missing, self.has_index = sink.missing, sink.has_index
         self.edited = sink.edited
 

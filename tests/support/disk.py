@@ -17,7 +17,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.sink import atomic
+from pipeline.sink import atomic, index_file
 from pipeline.sink import disk as sink_disk
 
 
@@ -27,6 +27,7 @@ class File:
 
     content: bytes = b""
     kept: bytes = b""
+    number: int = 0  #: that no other file of the disk has had
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Folder:
 
 
 Node = File | Folder
+_USERS: tuple[Any, ...] = (atomic, sink_disk, index_file)
 
 
 def _put(names: dict[str, Node], changes: dict[str, Node | None]) -> None:
@@ -69,6 +71,7 @@ class MemoryDisk:
         self._mount = mount
         self.root = Folder()
         self.watch: Callable[[str], None] = silent
+        self._files = 0
         self._open: dict[int, Node] = {}
         self._next = 1000
 
@@ -78,26 +81,24 @@ class MemoryDisk:
         return getattr(os, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"mount": self._mount, "root": self.root}
+        return {"mount": self._mount, "root": self.root, "files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         MemoryDisk.__init__(self, state["mount"])
-        self.root = state["root"]
+        self.root, self._files = state["root"], state["files"]
 
     # ---------------------------------------------------------------------------------------------- from outside
 
     @staticmethod
     def unmount() -> None:
         """Let the sink write to the real disk, whatever a life that never ended has left."""
-        users: tuple[Any, ...] = (atomic, sink_disk)
-        for user in users:
+        for user in _USERS:
             user.os = os
 
     @contextmanager
     def mounted(self) -> Iterator[None]:
         """Let the sink write here for a while."""
-        users: tuple[Any, ...] = (atomic, sink_disk)
-        for user in users:
+        for user in _USERS:
             user.os = self
         try:
             yield
@@ -154,7 +155,8 @@ class MemoryDisk:
             if node is not None:
                 raise _error(errno.EEXIST)
             self.watch("disk.create")
-            node = File()
+            self._files += 1
+            node = File(number=self._files)
             where.change({name: node})
             self.watch("disk.create done")
         if node is None:
@@ -257,6 +259,10 @@ class _Stream(io.BytesIO):
         super().__init__(content)
         self._disk, self._fd = disk, fd
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Close both."""
         if not self.closed:
@@ -270,7 +276,8 @@ def _error(number: int) -> OSError:
 
 def _seen(node: Node) -> Any:
     if isinstance(node, File):
-        return SimpleNamespace(st_mode=stat.S_IFREG | 0o644, st_size=len(node.content), st_mtime=0.0)
+        size, number = len(node.content), node.number
+        return SimpleNamespace(st_mode=stat.S_IFREG | 0o644, st_size=size, st_mtime=0.0, st_mtime_ns=0, st_ino=number)
     return SimpleNamespace(st_mode=stat.S_IFDIR | 0o755, st_size=0, st_mtime=0.0)
 
 
@@ -294,14 +301,16 @@ def _after(folder: Folder, rng: Random, least: int) -> Folder:
 
 def _file_after(file: File, rng: Random, least: int) -> File:
     if least or file.content == file.kept:
-        return File(file.content, file.content)
+        return File(file.content, file.content, file.number)
     content = file.content[: rng.randint(0, len(file.content))]
-    return File(content, content)
+    return File(content, content, file.number)
 
 
 def _lost(folder: Folder) -> Folder:
     kept = folder.kept.items()
-    names = {name: File(node.kept, node.kept) if isinstance(node, File) else _lost(node) for name, node in kept}
+    names = {
+        name: File(node.kept, node.kept, node.number) if isinstance(node, File) else _lost(node) for name, node in kept
+    }
     return Folder(names, dict(names))
 
 
@@ -312,4 +321,4 @@ def _torn(folder: Folder) -> Folder:
 
 def _half(file: File) -> File:
     content = file.content if file.kept == file.content else file.content[: len(file.content) // 2]
-    return File(content, content)
+    return File(content, content, file.number)

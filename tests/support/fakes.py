@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import Ambiguous, InputError
-from pipeline.ports.sink import Keep, OutFile, Removal, keep_none
+from pipeline.ports.sink import FindLines, IndexStamp, Keep, OutFile, Removal, keep_none
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 
 
@@ -108,6 +108,7 @@ class FakeSink:
 
     folders: dict[str, dict[str, str | bytes]] = field(default_factory=dict)
     index: list[str] = field(default_factory=list)
+    writings: int = 0  #: of the index
     edited: list[str] = field(default_factory=list)
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
@@ -135,9 +136,28 @@ class FakeSink:
             self.folders.pop(folder, None)
         return found
 
-    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
-        there, self.index = self.index, [line async for line in lines]
-        self.index += [line for line in there if keep(line.encode()) in self.folders]
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> IndexStamp:
+        return self._put_index([line async for line in lines], self.index, keep)
+
+    async def amend_index(
+        self, stamp: IndexStamp, changed: Sequence[bytes], find: FindLines, keep: Keep = keep_none
+    ) -> IndexStamp | None:
+        if not self.index or stamp.number != self.writings:
+            return None
+        if not changed:
+            return stamp
+        found, ours = await find(changed), self.index[: len(self.index) - stamp.kept]
+        kept = [(line, next((each for each in changed if line.encode().startswith(each)), None)) for line in ours]
+        there = {begins for _, begins in kept}
+        lines = [line if begins is None else found.get(begins, "") for line, begins in kept]
+        lines += [line for begins, line in found.items() if begins not in there]
+        return self._put_index([line for line in lines if line], self.index[len(ours) :], keep)
+
+    def _put_index(self, lines: list[str], others: Sequence[str], keep: Keep) -> IndexStamp:
+        rest = [line for line in others if keep(line.encode()) in self.folders]
+        self.index = [*lines, *rest]
+        self.writings += 1
+        return IndexStamp(self.writings, 0, 0, len(rest))
 
     async def has_index(self) -> bool:
         return bool(self.index)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from json import loads
 from typing import Literal
 
 from pipeline.core.model import (
+    ChangedVideo,
     DiskUse,
     Json,
     Lane,
@@ -100,6 +102,8 @@ class MemoryDatabase(MemoryRecords):
         self._queue = _Queue(self._lines)
         self._running: dict[int, Line] = {}
         self._numbers: dict[tuple[str, str, str], int] = {}  #: of the results, from the first look at the answers
+        self._marks = 0
+        self._changed: dict[str, int] = {}  #: videos with the mark of their last change, in the order of the marks
         self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     # ----------------------------------------------------------------------------------------------------- store
@@ -234,10 +238,19 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         self._notes[name] = to_json(value)
 
+    async def catch_up(self, mark: int, name: str, value: Json) -> None:
+        await self.save(name, value)
+        self._changed = {key: number for key, number in self._changed.items() if number > mark}
+
     async def enter(self, spend: Spend) -> None:
         self._check()
         row = encode_spend(spend)
         self._spends.setdefault(row[0], row)
+
+    async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
+        self._check()
+        changes = (ChangedVideo(mark, key) for key, mark in self._changed.items() if mark > after)
+        return list(islice(changes, limit))
 
     # ---------------------------------------------------------------------------------------------------- upkeep
 
@@ -265,6 +278,7 @@ class MemoryDatabase(MemoryRecords):
         for number in gone:
             line = self._lines.pop(number)
             del self._ids[line.kind, line.key]
+            self._note_change(line)
         if subject:
             self._results = {key: row for key, row in self._results.items() if key[0] != subject}
             self._spends = dict(self._renamed(row, subject, f"forgotten/{stamp}/") for row in self._spends.values())
@@ -315,6 +329,14 @@ class MemoryDatabase(MemoryRecords):
         line.lapsed |= set() if move.by_holder else {line.token}
         if line.state is State.PENDING:
             self._queue.add(line)
+        if line.state is State.DONE:
+            self._note_change(line)
+
+    def _note_change(self, line: Line) -> None:
+        if line.kind == "publish":
+            self._marks += 1
+            self._changed.pop(line.key, None)
+            self._changed[line.key] = self._marks
 
     def _put(self, entry: QueueEntry) -> bool:
         """Put one task; return whether it is new or restarts one."""

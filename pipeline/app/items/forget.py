@@ -17,7 +17,7 @@ from pipeline.app.account.knowledge_places import KnowledgePlace, find_places
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
-from pipeline.app.runs.results_index import CURRENT, ResultsIndex
+from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.upkeep.page_leftovers import has_page, remove_of_video
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
@@ -142,7 +142,6 @@ class Forgetting:
             return replace(found, refused=refused)
         names = list(dict.fromkeys(filter(None, self._names)))
         await self._database.save(_NOTE, [names, self._videos])
-        await self._database.save(CURRENT, False)  # if this dies, the next run writes the index
         stamp = iso(self._clock.now())
         for row, tasks, video in self._going:
             if row.folder:
@@ -207,12 +206,8 @@ class Forgetting:
     async def _write(self) -> str:
         """Write index and page without what is forgotten; return why not."""
         try:
-            if await self._sink.has_index():
-                index = ResultsIndex(self._database)
-                for video in self._videos:
-                    index.leave_out(video)
-                await self._sink.write_index(index.lines(), index.keep)
-            await self._database.save(CURRENT, True)
+            if await self._sink.has_index():  # if this dies, the next run writes it
+                await ResultsIndex(self._database, self._sink).bring_up_to_date()
         except ReelmillError as error:
             return error.trouble.message
         if not has_page(self._settings.run.output):

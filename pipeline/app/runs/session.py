@@ -15,7 +15,7 @@ import anyio
 from pipeline.app.gallery.posters import poster_maker
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.runs.activity import RunActivity
-from pipeline.app.runs.results_index import CURRENT, ResultsIndex
+from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.runs.run_report import RunReporter
 from pipeline.app.runs.standing_queries import StandingQueries
 from pipeline.app.wiring.components import Adapters, compose
@@ -79,9 +79,6 @@ class RunSession:
         await self.components.spending.open(self._database)
         await self.components.looks.open()
         await self._forget_old_parks()
-        # Until this run has written it, the index counts as old: a death on the way must not leave it so for ever.
-        current = bool(await self._database.load(CURRENT))
-        await self._database.save(CURRENT, False)
         pool.feeding(+1)
         queries: list[QueryReport] = []
         async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
@@ -103,7 +100,7 @@ class RunSession:
                 await self.posters.finish(_POSTERS)
                 ending.unread = self._reading
                 group.cancel_scope.cancel()
-            await self._write_index(ending, current=current)
+            await self._write_index(ending)
         report = await self._with_page(await self._reporter.finish(ending, queries), ending)
         self._reporter.log_end(report)
         return report
@@ -162,18 +159,13 @@ class RunSession:
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
             ending.budget = ending.budget if waiting.get(Lane.ANALYZE.value) else None
 
-    async def _write_index(self, ending: RunEnd, *, current: bool) -> None:
-        """Write ``results.jsonl`` unless it is there and current."""
-        published = self.components.pool.metrics.words.get("publish.done", 0)
-        if published or not current or not await self.components.sink.has_index():
-            try:
-                index = ResultsIndex(self._database)
-                await self.components.sink.write_index(index.lines(), index.keep)
-            except ReelmillError as error:
-                _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
-                ending.output = ending.output or error.trouble
-                return
-        await self._database.save(CURRENT, True)
+    async def _write_index(self, ending: RunEnd) -> None:
+        """Write ``results.jsonl``, as much of it as has changed."""
+        try:
+            await ResultsIndex(self._database, self.components.sink).bring_up_to_date()
+        except ReelmillError as error:
+            _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
+            ending.output = ending.output or error.trouble
 
     async def _with_page(self, report: RunReport, ending: RunEnd) -> RunReport:
         """Write the page over the results, last: it tells of this run, too."""

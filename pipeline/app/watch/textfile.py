@@ -43,4 +43,4 @@ def _is_ours(folder: int, name: str) -> bool:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return True
-    return stat.S_ISREG(seen.st_mode) and (not seen.st_size or next(atomic.lines(folder, name)).startswith(_FIRST))
+    return stat.S_ISREG(seen.st_mode) and (not seen.st_size or atomic.head(folder, name, len(_FIRST)) == _FIRST)

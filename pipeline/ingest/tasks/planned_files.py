@@ -14,7 +14,7 @@ from pipeline.money_views import FileChange
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Records
 
-_INTERNAL = ("_answer", "_captions", "_thumbnail", "_transcript")
+INTERNAL = ("_answer", "_captions", "_thumbnail", "_transcript")
 
 
 class PlannedFiles:
@@ -51,7 +51,7 @@ class PlannedFiles:
         self.new_folders += not written.sizes
         answers: dict[str, Sequence[str]] = {}
         if written.sizes and wanted and records is not None and known.publish is not None:
-            results = await records.results([known.publish.key], without=_INTERNAL)
+            results = await records.results([known.publish.key], without=INTERNAL)
             present = [each for each in results if written.present.get(each.job) == each.fingerprint]
             answers = {each.job: [f"raw/{name}.json" for name in answers_of(each)] for each in present}
         self.note(_changes(written, folder, wanted, calls, answers))

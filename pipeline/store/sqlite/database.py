@@ -223,6 +223,9 @@ class SqliteDatabase(SqliteRecords):
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
 
+    async def catch_up(self, mark: int, name: str, value: Json) -> None:
+        await self._writing().transaction(partial(_catch_up, mark, (name, to_json(value))))
+
     # ---------------------------------------------------------------------------------------------------- upkeep
 
     async def drop_answers(self, ids: Sequence[int]) -> int:
@@ -249,6 +252,11 @@ class SqliteDatabase(SqliteRecords):
         if self._writer is None:
             raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
         return self._writer
+
+
+def _catch_up(mark: int, note: tuple[str, str], connection: sqlite3.Connection) -> None:
+    connection.execute(queries.SAVE, note)
+    connection.execute(queries.CATCH_UP, (mark,))
 
 
 def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connection) -> int:

@@ -14,6 +14,7 @@ from pipeline.core.model import (
     REFUND,
     SETTLEMENTS,
     About,
+    ChangedVideo,
     CostGroup,
     CostKey,
     Counts,
@@ -172,6 +173,8 @@ DISK_USE = """
 SELECT page_count * page_size, freelist_count * page_size
 FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
+#: A page of the videos that have changed.
+CHANGED = "SELECT mark, key FROM changed WHERE mark > ? ORDER BY mark LIMIT ?"
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
 _ITEMS = 200  #: read at once
@@ -335,6 +338,9 @@ class SqliteRecords:
     async def load(self, name: str) -> Json | None:
         rows = await self._read(NOTE, (name,))
         return loads(rows[0][0]) if rows else None
+
+    async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
+        return [ChangedVideo(*row) for row in await self._read(CHANGED, (after, limit))]
 
     async def answers(self, before: float, after_id: int, limit: int) -> list[StoredAnswer]:
         return [StoredAnswer(*row) for row in await self._read(ANSWERS, (before, after_id, limit))]

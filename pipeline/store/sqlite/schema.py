@@ -156,19 +156,37 @@ m004 = Migration(
     "leases that ended without an outcome of their holder",
     ("ALTER TABLE task ADD COLUMN lapsed TEXT",),  # their tokens, a JSON array
 )
+#: Once for each video, with its last change.
+_NOTE_CHANGE = (
+    "BEGIN INSERT OR REPLACE INTO changed (mark, key)"
+    " VALUES ((SELECT coalesce(max(mark), 0) + 1 FROM changed), {row}.key); END"
+)
+m005 = Migration(
+    "videos whose results were written since results.jsonl was",
+    (
+        "CREATE TABLE changed (mark INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE) STRICT",
+        "CREATE TRIGGER task_written AFTER UPDATE OF state ON task WHEN new.kind = 'publish' AND new.state = 'done' "
+        + _NOTE_CHANGE.format(row="new"),
+        "CREATE TRIGGER task_forgotten AFTER DELETE ON task WHEN old.kind = 'publish' "
+        + _NOTE_CHANGE.format(row="old"),
+    ),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005)
 #: Columns of a table that only the writer reads, which has migrated the file before: readers must not name them.
 WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",))}
+_NOTHING_CHANGED = "CREATE TEMP VIEW changed AS SELECT 0 AS mark, '' AS key WHERE 0"
 #: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
 #: changes no file: whatever a migration adds stands here, too, for each version before it, or in ``WRITERS_COLUMNS``.
 READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
     1: (
         "CREATE TEMP VIEW spend AS SELECT id, key, what, usd, minutes, subject, doubtful, at,"
         " usd AS estimate, '' AS jobs, '' AS run FROM main.spend",
+        _NOTHING_CHANGED,
     ),
-    2: (),  # its queries are slower
-    3: (),
+    2: (_NOTHING_CHANGED,),  # its queries are slower
+    3: (_NOTHING_CHANGED,),
+    4: (_NOTHING_CHANGED,),
 }
 
 
