@@ -34,7 +34,8 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``ingest/transcripts``       what the platform heard: fetched where it has it, written as captions
 ``ingest/batches``           which analyses are asked by the batch, how they are packed, what each waits for
 ``store``                    where tasks, results and the ledger live: the encoding that every database shares
-``store/sqlite``             the SQLite database: group commit, named queries, schema migrations
+``store/sqlite``             the SQLite database: one file, named queries, schema migrations
+``store/postgres``           the PostgreSQL database: the same port for several hosts
 ``provider``                 the client of the Twelve Labs API: uploads, the status board, inventory
 ``provider/http``            HTTP transport, retries of safe calls, rate limits
 ``provider/dialects``        the API as pure functions: request values out, response values in

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from pipeline.config.database_address import parse_address
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, Spend, State, Task, Trouble
 from pipeline.ports.store import Applied, ApplyAnswer, Database
+from pipeline.store.postgres.database import open_database as open_postgres
 from pipeline.store.sqlite.database import open_database
 from tests.support.memory_database import MemoryDatabase
+from tests.support.postgres import Databases
 
 NOW = 1_000.0
 ROOM: Mapping[Lane, int] = dict.fromkeys(Lane, 1_000)
 TROUBLE = Trouble("video_too_short", "The video is too short.", "Use a longer one.", "duration 1.2")
 
 
-async def fresh(sort: str, folder: Path) -> Database:
-    """Return a new, empty database of the sort ``memory`` or ``sqlite``."""
-    return MemoryDatabase() if sort == "memory" else await open_database(folder / "reelmill.db")
+SORTS = ("memory", "sqlite", "postgres")
+
+
+async def opened(sort: str, folder: Path, url: str) -> Database:
+    """Open a database of one of the :data:`SORTS`: in memory, in this folder, or at this address."""
+    if sort == "memory":
+        return MemoryDatabase()
+    return await (open_database(folder / "reelmill.db") if sort == "sqlite" else open_postgres(parse_address(url)))
 
 
 def each_database() -> Callable[..., Any]:
     """Return a fixture that gives a test one database after the other."""
 
-    @pytest_asyncio.fixture(params=["memory", "sqlite"])
-    async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-        opened = await fresh(request.param, tmp_path)
-        yield opened
-        await opened.aclose()
+    @pytest_asyncio.fixture(params=SORTS)
+    async def database(request: pytest.FixtureRequest, tmp_path: Path, databases: Databases) -> AsyncIterator[Database]:
+        async with databases.lent() if request.param == "postgres" else nullcontext("") as url:
+            database = await opened(request.param, tmp_path, url)
+            yield database
+            await database.aclose()
 
     return database
 

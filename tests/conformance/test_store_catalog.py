@@ -1,4 +1,4 @@
-"""Both databases: items as a whole, some at a time."""
+"""Every database: items as a whole, some at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both databases: entries of the ledger that no task stands for."""
+"""Every database: entries of the ledger that no task stands for."""
 
 from __future__ import annotations
 

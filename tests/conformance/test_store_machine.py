@@ -1,4 +1,4 @@
-"""Both databases, side by side: any sequence of calls leaves the same to be seen."""
+"""All databases, side by side: any sequence of calls leaves the same to be seen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.core.model import Lane, Parked, Placed, Result, RunNote, Selection, Spend, State, Task, Trouble
 from pipeline.ports.store import Database
-from tests.conformance.store_kit import fresh, moved, placed
+from tests.conformance.store_kit import SORTS, moved, opened, placed
+from tests.support.postgres import Databases
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
 KINDS = st.sampled_from(["item", "video"])
@@ -54,34 +56,39 @@ FIELDS = st.one_of(
 CHOICES = st.builds(lambda one, two: Selection(**{**one, **two}), FIELDS, st.just({}) | FIELDS)
 
 
-class TwoDatabases(RuleBasedStateMachine):
-    """Makes every call on both and compares the answers, then everything that can be read."""
+class SideBySide(RuleBasedStateMachine):
+    """Makes every call on all of them and compares the answers, then everything that can be read."""
+
+    sorts: ClassVar[Sequence[str]] = ("memory", "sqlite")
+    databases: ClassVar[Databases]  #: of PostgreSQL
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = TemporaryDirectory()
-        self.memory = self._opened("memory")
-        self.sqlite = self._opened("sqlite")
+        self.lent = self.databases.lent()
+        self.url = self.runner.run(self.lent.__aenter__())
+        self.sides = {sort: self._opened(sort) for sort in self.sorts}
         self.now = 5.0
         self.known: list[Task] = []  #: every task as it was claimed: also leases that are stale by now
 
     def _opened(self, sort: str) -> Database:
-        return self.runner.run(fresh(sort, Path(self.folder.name)))
+        return self.runner.run(opened(sort, Path(self.folder.name), self.url))
 
     def same(self, call: str, *given: Any) -> Any:
-        """Make one call on both; return the answer they agree on."""
+        """Make one call on each; return the answer they agree on."""
         return self._all_same([(call, given)])[0]
 
     def _all_same(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
-        async def both() -> tuple[list[Any], list[Any]]:
-            memory = [await _ask(self.memory, call, given) for call, given in calls]
-            return memory, [await _ask(self.sqlite, call, given) for call, given in calls]
+        async def each() -> dict[str, list[Any]]:
+            return {sort: [await _ask(side, call, given) for call, given in calls] for sort, side in self.sides.items()}
 
-        memory, sqlite = self.runner.run(both())
-        for (call, given), one, other in zip(calls, memory, sqlite, strict=True):
-            assert one == other, (call, given)
-        return memory
+        answers = self.runner.run(each())
+        expected = answers.pop("memory")
+        for sort, found in answers.items():
+            for (call, given), one, other in zip(calls, expected, found, strict=True):
+                assert one == other, (sort, call, given)
+        return expected
 
     @initialize(tasks=st.lists(ENTRIES, min_size=6, max_size=10))
     def begin(self, tasks: list[Placed]) -> None:
@@ -144,13 +151,10 @@ class TwoDatabases(RuleBasedStateMachine):
                 self._reopen()
 
     def _reopen(self) -> None:
-        """The file survives being closed; the time of the last claim is told again by the next one."""
-
-        async def again() -> None:
-            await self.sqlite.aclose()
-            self.sqlite = await fresh("sqlite", Path(self.folder.name))
-
-        self.runner.run(again())
+        """What is stored survives being closed; the time of the last claim is told again by the next one."""
+        for sort in self.sorts[1:]:
+            self.runner.run(self.sides[sort].aclose())
+            self.sides[sort] = self._opened(sort)
         self.same("claim", {}, "nobody", self.now, self.now)
 
     @invariant()
@@ -162,8 +166,9 @@ class TwoDatabases(RuleBasedStateMachine):
         ])  # fmt: skip
 
     def teardown(self) -> None:
-        self.runner.run(self.sqlite.aclose())
-        self.runner.run(self.memory.aclose())
+        for side in self.sides.values():
+            self.runner.run(side.aclose())
+        self.runner.run(self.lent.__aexit__(None, None, None))
         self.runner.close()
         self.folder.cleanup()
 
@@ -173,13 +178,31 @@ async def _ask(database: Database, call: str, given: tuple[Any, ...]) -> Any:
     return await asked
 
 
-TestTwoDatabases = TwoDatabases.TestCase
-TestTwoDatabases.__doc__ = "Any sequence of calls gets the same answers from both, and leaves the same to be read."
-TestTwoDatabases.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@pytest.fixture(scope="module", autouse=True)
+def _postgres(databases: Databases) -> None:
+    SideBySide.databases = databases
+
+
+class AllSideBySide(SideBySide):
+    """With PostgreSQL, whose every answer is a round trip."""
+
+    sorts = SORTS
+
+
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+TestSideBySide = SideBySide.TestCase
+TestSideBySide.__doc__ = "Any sequence of calls gets the same answers from both, and leaves the same to be read."
+TestSideBySide.settings = _settings(60)
+TestAllSideBySide = AllSideBySide.TestCase
+TestAllSideBySide.__doc__ = "The same with PostgreSQL; fewer sequences."
+TestAllSideBySide.settings = _settings(15)

@@ -1,4 +1,4 @@
-"""Both databases: writing what came of a task, and who may."""
+"""Every database: writing what came of a task, and who may."""
 
 from __future__ import annotations
 

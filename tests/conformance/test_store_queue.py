@@ -1,4 +1,4 @@
-"""Both databases: putting tasks into the queue and taking them out."""
+"""Every database: putting tasks into the queue and taking them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both databases: the operator's word, the reading side and the journal."""
+"""Every database: the operator's word, the reading side and the journal."""
 
 from __future__ import annotations
 

@@ -18,13 +18,14 @@ from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
 from pipeline.ports.store import Applied, ApplyAnswer
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
+from pipeline.store.group_commit import GroupCommit
 from pipeline.store.sqlite import queries, schema
 from pipeline.store.sqlite.connection import Connection
 from pipeline.store.sqlite.errors import translate_errors
-from pipeline.store.sqlite.group_commit import GroupCommit
 from pipeline.store.sqlite.reads import SqliteRecords, selected
 from pipeline.store.sqlite.writer import Writer
-from pipeline.store.sqlite.writes import Claim, WriteReply, WriteRequest, bulk, write
+from pipeline.store.sqlite.writes import bulk, write
+from pipeline.store.write_group import Claim, WriteReply, WriteRequest
 
 LOCK_SECONDS = 5.0  #: how long a write waits for another process that is writing
 _CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all

@@ -45,10 +45,10 @@ from pipeline.store.encoding import (
     storable_part,
     to_json,
 )
+from pipeline.store.group_commit import GroupCommit
 from pipeline.store.sqlite import catalog, tallies
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
-from pipeline.store.sqlite.group_commit import GroupCommit
 from pipeline.store.sqlite.names import named
 
 #: Tasks of a selection, in the order of their first submission.

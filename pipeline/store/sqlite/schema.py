@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from pipeline.core.errors import StoreError
 from pipeline.core.log import get
+from pipeline.store.migration import Migration
 from pipeline.store.sqlite.connection import Connection
 
 #: SQLite's own field for "whose file is this": the letters ``REEL``.
@@ -19,14 +19,6 @@ APPLICATION_ID = 0x5245454C
 OLDEST_SQLITE = (3, 37, 0)
 _LARGE = 50_000_000  #: bytes of a file that is not brought up to date in a moment
 _log = get("store")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step to the schema's next version, whole or not at all."""
-
-    name: str
-    statements: tuple[str, ...]
 
 
 _TASK = """

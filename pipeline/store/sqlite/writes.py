@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from json import loads
 
-from pipeline.core.model import Lane, State, Task
+from pipeline.core.model import State, Task
 from pipeline.store.encoding import Move, QueueEntry, Row, parse_task, to_json
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.sqlite import queries
+from pipeline.store.write_group import (
+    Claim,
+    WriteReply,
+    WriteRequest,
+    count_changes,
+    entries_of,
+    hold,
+    moves_of,
+)
 
 _BATCH_ROWS = 64  #: rows of one statement
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """How many tasks a pool can take per lane, and its lease."""
-
-    free_slots: Mapping[Lane, int]
-    owner: str
-    now: float
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRequest:
-    """One caller's share of a group: an outcome, tasks, or a claim."""
-
-    move: Move | None = None
-    entries: Sequence[QueueEntry] = ()
-    claim: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteReply:
-    """The answer to one request: a number of changes, and what was claimed."""
-
-    changed: int = 0  #: 1 for an outcome that stands, even if it was written before
-    claimed: Sequence[Task] = ()
 
 
 def write(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[WriteReply]:
@@ -69,20 +50,12 @@ def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
 
 def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[int]:
     """Write outcomes and new tasks; return each request's number of changes."""
-    moves = [(member, request.move) for member, request in enumerate(group) if request.move is not None]
+    moves = moves_of(group)
     holding = _move(connection, moves)
-    written = holding | _ended_by_holder(
-        connection, [(member, move) for member, move in moves if member not in holding]
-    )
-    changed = [int(member in written) for member in range(len(group))]
-    entries: list[tuple[int, QueueEntry]] = []  # spawned and submitted tasks alike, by member
-    for member, request in enumerate(group):
-        spawned = request.move.entries if request.move is not None and member in holding else ()
-        entries += [(member, entry) for entry in (*spawned, *request.entries)]
-    for (member, _), effective in zip(entries, _put(connection, [entry for _, entry in entries]), strict=True):
-        if group[member].move is None:
-            changed[member] += effective
-    return changed
+    entries = entries_of(group, holding)
+    effective = _put(connection, [entry for _, entry in entries])
+    refused = [(member, move) for member, move in moves if member not in holding]
+    return count_changes(group, holding | _ended_by_holder(connection, refused), entries, effective)
 
 
 def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> set[int]:
@@ -91,23 +64,12 @@ def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> 
         return set()
     fences = to_json([move.fence for _, move in moves])
     found = loads(connection.execute(queries.FENCE, (fences,)).fetchone()[0])
-    leases = {(row[0], row[1], row[2]): row[3] for row in found}
-    kept: list[Move] = []
-    restarts: list[Row] = []
-    holding: set[int] = set()
-    for member, move in moves:
-        restarts_later = leases.pop(move.fence, None)  # of two outcomes under one lease only the first counts
-        if restarts_later is None:
-            continue
-        kept.append(move)
-        holding.add(member)
-        if restarts_later and move.state is State.DONE:
-            restarts.append((move.fence[0], move.now))
-    bulk(connection, queries.MOVE, [_move_row(move) for move in kept])
-    _many(connection, queries.RESTART_ENDED, restarts)
-    bulk(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
-    bulk(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
-    return holding
+    held = hold(moves, {(row[0], row[1], row[2]): row[3] for row in found})
+    bulk(connection, queries.MOVE, [_move_row(move) for move in held.moves])
+    _many(connection, queries.RESTART_ENDED, held.restarts)
+    bulk(connection, queries.KEEP_RESULT, [row for move in held.moves for row in move.results])
+    bulk(connection, queries.ENTER_SPEND, [row for move in held.moves for row in move.spends])
+    return held.members
 
 
 def _ended_by_holder(connection: sqlite3.Connection, refused: Sequence[tuple[int, Move]]) -> set[int]:

@@ -1,0 +1,1 @@
+"""The PostgreSQL database: one for any number of hosts, behind the same port."""

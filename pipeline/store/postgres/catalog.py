@@ -1,0 +1,111 @@
+"""The items as a whole: ids in order, then some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import loads
+
+from pipeline.core.model import FactPath, ItemQuery, ListedItem, Standing
+from pipeline.store.encoding import TASK, Row, parse_task
+from pipeline.store.postgres.selection import Values, mentions
+
+#: How bad the worst task of a done item's video is: 3 held, 2 failed, 1 working, 0 done. ``{ignored}``: ids.
+_WORST = """
+CASE WHEN item.subject = '' THEN 0 ELSE (
+    SELECT max(CASE
+        WHEN near.state IN ('held', 'failed') AND near.id = ANY ({ignored}::bigint[]) AND EXISTS (
+            SELECT FROM task AS written
+            WHERE written.subject = item.subject AND written.kind = 'publish' AND written.state = 'done'
+        ) THEN 0
+        WHEN near.state = 'held' THEN 3
+        WHEN near.state = 'failed' THEN 2
+        WHEN near.state IN ('pending', 'running') THEN 1
+        ELSE 0
+    END)
+    FROM task AS near WHERE near.subject = item.subject
+) END
+"""
+_WEIGHTS: dict[Standing, int] = {"done": 0, "working": 1, "failed": 2, "held": 3}
+#: The states in which an item that is not done stands so.
+_OWN: dict[Standing, tuple[str, ...]] = {
+    "done": (), "working": ("pending", "running"), "failed": ("failed",), "held": ("held",), "cancelled": ("cancelled",),
+}  # fmt: skip
+_ALL: tuple[Standing, ...] = ("done", "working", "failed", "held", "cancelled")
+
+
+def find_ids(which: ItemQuery) -> tuple[str, Values]:
+    """Return a query for the ids of the items in order, and its parameters."""
+    wanted = which.standing or _ALL
+    values = Values()
+    own = [state for word in wanted for state in _OWN[word]]
+    weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]
+    stands = [f"item.state = ANY ({values.add(own)}::text[])"]
+    if len(weights) == len(_WEIGHTS):
+        stands.append("item.state = 'done'")
+    elif weights:
+        worst = _WORST.format(ignored=values.add([*which.ignored]))
+        stands.append(f"item.state = 'done' AND {worst} = ANY ({values.add(weights)}::bigint[])")
+    where = ["item.kind = 'item'", f"({' OR '.join(stands)})", *(_mention(text, values) for text in which.mentions)]
+    if not which.order:
+        return f"SELECT id FROM task AS item WHERE {' AND '.join(where)} ORDER BY id DESC", values
+    texts = [f"nullif({_fact(path)} #>> '{{}}', '')" for path in which.order]
+    title = f"coalesce({', '.join(texts)}, '')"
+    return f'SELECT id FROM task AS item WHERE {" AND ".join(where)} ORDER BY lower({title} COLLATE "C"), id', values
+
+
+def _mention(text: str, values: Values) -> str:
+    """Return the condition that a name of an item holds this text.
+
+    The names of its results count, too.
+    """
+    fits = mentions([text], values)
+    return f"""
+    (id IN (SELECT id FROM task WHERE kind = 'item' AND {fits}) OR item.subject <> '' AND item.subject IN (
+        SELECT subject FROM task WHERE kind = 'publish' AND {fits}
+    ))
+    """
+
+
+def _fact(path: FactPath) -> str:
+    """Return an expression for a fact as JSON.
+
+    Kinds and places come from our own code.
+    """
+    kind, place = path
+    steps = ", ".join(f"'{step}'" for step in place.removeprefix("$.").split("."))
+    found = f"json_extract_path(readable({{table}}.data), {steps})"
+    if kind == "item":
+        return found.format(table="item")
+    return (
+        f"(SELECT {found.format(table='near')} FROM task AS near"
+        f" WHERE near.subject = item.subject AND item.subject <> '' AND near.kind = '{kind}' ORDER BY id LIMIT 1)"
+    )
+
+
+def details(which: ItemQuery, ids: Sequence[int]) -> tuple[str, Values]:
+    """Return a query for these items in this order, and its parameters."""
+    values = Values()
+    wanted, ignored = values.add([*ids]), values.add([*which.ignored])
+    columns = [
+        _WORST.format(ignored=ignored),
+        "(SELECT coalesce(sum(usd), 0.0) FROM spend WHERE subject = item.subject AND subject <> '')",
+        "(SELECT coalesce(sum(doubtful), 0)::bigint FROM spend WHERE subject = item.subject AND subject <> '')",
+        *(f"item.{name.strip()}" for name in TASK.split(",")),
+        *map(_fact, which.facts),
+    ]
+    return (
+        f"SELECT {', '.join(columns)} FROM unnest({wanted}::bigint[]) WITH ORDINALITY AS wanted (id, place)"
+        " JOIN task AS item USING (id) ORDER BY wanted.place",
+        values,
+    )
+
+
+def parse_item(row: Row, facts: int) -> ListedItem:
+    """Parse a row of :func:`details` with so many facts."""
+    end = len(row) - facts
+    task = parse_task(row[3:end])
+    own: Standing
+    own = next((word for word, states in _OWN.items() if task.state.value in states), "done")
+    standing = next(word for word, weight in _WEIGHTS.items() if weight == (row[0] or 0)) if own == "done" else own
+    told = tuple(None if fact is None else loads(fact) for fact in row[end:])
+    return ListedItem(task, standing, told, row[1], row[2])

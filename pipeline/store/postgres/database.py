@@ -1,0 +1,167 @@
+"""The database in PostgreSQL: a reply means it is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+from pipeline.config.database_address import DatabaseAddress
+from pipeline.core.errors import StoreError
+from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
+from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
+from pipeline.store.group_commit import GroupCommit
+from pipeline.store.postgres import queries
+from pipeline.store.postgres.connection import Link, Transaction
+from pipeline.store.postgres.migrate import check_version
+from pipeline.store.postgres.reads import PostgresRecords
+from pipeline.store.postgres.schema import TABLES
+from pipeline.store.postgres.selection import Values, selected
+from pipeline.store.postgres.writes import write
+from pipeline.store.write_group import Claim, WriteReply, WriteRequest
+
+
+async def open_database(address: DatabaseAddress, *, read_only: bool = False) -> PostgresDatabase:
+    """Open the database, which must have this release's schema.
+
+    Raises:
+        StoreError: it cannot be reached or used, or is of another release.
+    """
+    database = PostgresDatabase(address, read_only=read_only)
+    try:
+        await database.connect()
+    except BaseException:
+        await database.aclose()
+        raise
+    return database
+
+
+class PostgresDatabase(PostgresRecords):
+    """``ports.Database`` on PostgreSQL. Any number of processes write.
+
+    Every writing call returns after its commit is on disk, and may raise ``DatabaseAway`` (the server does not answer; whether
+    it was written is not known), ``Permanent`` (``unstorable``) or ``StoreError``.
+    """
+
+    def __init__(self, address: DatabaseAddress, *, read_only: bool = False) -> None:
+        super().__init__(Link(address, read_only=True), address)
+        self._writer = None if read_only else Link(address)
+        self._writes = GroupCommit((self._writer or self._reader).lock, self._write)
+
+    async def connect(self) -> None:
+        """Connect, and look whether the database can be used.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        if self._writer is not None:
+            await self._writer.open()
+        await self._reader.open()
+        await check_version(self._reader, self._address)
+
+    # ----------------------------------------------------------------------------------------------------- store
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        entries = [encode_entry(placed, now) for placed in tasks]
+        return (await self._writes.join(WriteRequest(entries=entries))).changed if entries else 0
+
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        self._last_claim = now
+        if max(free_slots.values(), default=0) <= 0:
+            return []
+        reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
+        return [*reply.claimed]
+
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        ours = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
+        if not ours:
+            return frozenset()
+        ids, owners, tokens = map(list, zip(*ours, strict=True))
+        return frozenset(row[0] for row in await self._writing().fetch(queries.RENEW, ids, owners, tokens, until))
+
+    async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
+        reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
+        return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        values = Values()
+        moment, named = f"{values.add(now)}::float8", f"{values.add(bool(which.states))}::bool"
+        sql = queries.CANCEL if verb == "cancel" else queries.RETRY
+        return await self._writing().count(sql.format(which=selected(which, values), now=moment, named=named), *values)
+
+    async def park(self, parked: Parked) -> None:
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        await self._writing().count(queries.PARK, *row)
+
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        return await self._writing().transaction(partial(_unpark, [*scopes], [*classes], now))
+
+    async def bring_forward(self, now: float) -> int:
+        return await self._writing().transaction(partial(_bring_forward, now))
+
+    async def aclose(self) -> None:
+        await self._reader.aclose()
+        if self._writer is not None:
+            await self._writer.aclose()
+
+    # --------------------------------------------------------------------------------------------------- journal
+
+    async def note_run(self, note: RunNote) -> None:
+        await self._writing().count(queries.NOTE_RUN, *encode_note(note))
+
+    async def save(self, name: str, value: Json) -> None:
+        await self._writing().count(queries.SAVE, name, to_json(value))
+
+    async def enter(self, spend: Spend) -> None:
+        await self._writing().transaction(partial(_enter, spend))
+
+    # ---------------------------------------------------------------------------------------------------- upkeep
+
+    async def drop_answers(self, ids: Sequence[int]) -> int:
+        return await self._writing().count(queries.DROP_ANSWERS, [*ids])
+
+    async def drop_runs(self, keep: int) -> int:
+        return await self._writing().count(queries.DROP_RUNS, keep)
+
+    async def forget(self, tasks: Sequence[int], subject: str, stamp: str) -> int:
+        before = f"forgotten/{encode_name(stamp)}/"
+        return await self._writing().transaction(partial(_forget, [*tasks], encode_name(subject), before))
+
+    async def compact(self) -> None:
+        for table in TABLES:
+            await self._writing().rebuild(queries.COMPACT.format(table=table))
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
+        return await self._writing().transaction_in_lock(lambda transaction: write(transaction, group))
+
+    def _writing(self) -> Link:
+        if self._writer is None:
+            raise StoreError(f"The {self._address} was opened for reading only.", code="database_read_only")
+        return self._writer
+
+
+async def _enter(spend: Spend, transaction: Transaction) -> None:
+    await transaction.columns(queries.ENTER_SPEND, [encode_spend(spend)])
+
+
+async def _forget(tasks: list[int], subject: str, before: str, transaction: Transaction) -> int:
+    changed = await transaction.count(queries.FORGET, tasks)
+    await transaction.count(queries.FORGET_RESULTS, subject)
+    await transaction.count(queries.RENAME_SPENDS, subject, before)
+    return changed
+
+
+async def _bring_forward(now: float, transaction: Transaction) -> int:
+    changed = await transaction.count(queries.BRING_FORWARD, now, [lane.value for lane in Lane])
+    if changed:
+        await transaction.count(queries.UNPARK_LATER, now)
+    return changed
+
+
+async def _unpark(scopes: list[str], classes: list[str], now: float, transaction: Transaction) -> int:
+    changed = await transaction.count(queries.WAKE, classes, now)
+    await transaction.count(queries.UNPARK, scopes)
+    return changed

@@ -1,0 +1,74 @@
+"""Brings a database to this release's schema; looks whether one has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.config.database_address import DatabaseAddress
+from pipeline.core.errors import StoreError
+from pipeline.store.migration import Migration
+from pipeline.store.postgres.connection import Link, Transaction
+from pipeline.store.postgres.schema import MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
+
+_THERE = "SELECT to_regclass($1)::text"
+_VERSION = "SELECT coalesce(max(version), 0) FROM migration"
+_NOTE = "INSERT INTO migration (version, name) VALUES ($1, $2)"
+
+
+async def migrate(address: DatabaseAddress, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[int, int]:
+    """Bring the database to the newest version, all or nothing.
+
+    Return (version before, version now).
+
+    Raises:
+        StoreError: it comes from a newer release, or cannot be reached or changed.
+    """
+    connection = Link(address)
+    await connection.open()
+    try:
+        return await connection.transaction(lambda transaction: _migrate(transaction, address, migrations))
+    finally:
+        await connection.aclose()
+
+
+async def _migrate(
+    transaction: Transaction, address: DatabaseAddress, migrations: Sequence[Migration]
+) -> tuple[int, int]:
+    await transaction.fetch("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+    if not (await transaction.fetch(_THERE, f"{SCHEMA}.migration"))[0][0]:
+        await transaction.fetch(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        await transaction.fetch(MIGRATION_TABLE)
+    before = int((await transaction.fetch(_VERSION))[0][0])
+    _refuse_newer(before, address, migrations)
+    for number, migration in enumerate(migrations[before:], before + 1):
+        for statement in migration.statements:
+            await transaction.fetch(statement)
+        await transaction.fetch(_NOTE, number, migration.name)
+    return before, len(migrations)
+
+
+async def check_version(connection: Link, address: DatabaseAddress) -> None:
+    """Look whether the database has this release's schema.
+
+    Raises:
+        StoreError: it has none, an older or a newer one.
+    """
+    there = (await connection.fetch(_THERE, f"{SCHEMA}.migration"))[0][0]
+    found = int((await connection.fetch(_VERSION))[0][0]) if there else 0
+    _refuse_newer(found, address, MIGRATIONS)
+    if found < len(MIGRATIONS):
+        has = f"has schema version {found}; this release of Reelmill needs {len(MIGRATIONS)}"
+        raise StoreError(
+            f"The {address} {has if found else 'holds nothing of Reelmill yet'}.",
+            code="database_older",
+            remedy="Run `reelmill migrate` once, as a role that may make tables.",
+        )
+
+
+def _refuse_newer(found: int, address: DatabaseAddress, migrations: Sequence[Migration]) -> None:
+    if found > len(migrations):
+        raise StoreError(
+            f"The {address} has schema version {found}; this release of Reelmill knows up to version {len(migrations)}.",
+            code="database_newer",
+            remedy="Install the newer release that wrote it. Nothing was changed.",
+        )

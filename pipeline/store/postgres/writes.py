@@ -1,0 +1,140 @@
+"""Writes a group in one transaction: outcomes, new tasks, then claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.core.model import State, Task
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_task
+from pipeline.store.postgres import queries
+from pipeline.store.postgres.connection import Transaction
+from pipeline.store.requeue import ExistingTask, Identity, Requeue
+from pipeline.store.write_group import (
+    Claim,
+    Fence,
+    HeldMoves,
+    WriteReply,
+    WriteRequest,
+    count_changes,
+    entries_of,
+    hold,
+    moves_of,
+)
+
+
+async def write(transaction: Transaction, group: Sequence[WriteRequest]) -> list[WriteReply]:
+    """Write a group inside an open transaction; return one reply per request.
+
+    Claims come last, so that what the outcomes have just made due is given out by the same commit.
+    """
+    changed = await _change(transaction, group)
+    claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
+    return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
+
+
+async def _claim(transaction: Transaction, claim: Claim) -> Sequence[Task]:
+    """Find due tasks and take them."""
+    lanes, free = [lane.value for lane in claim.free_slots], [*claim.free_slots.values()]
+    due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now)
+    if not due:
+        return ()
+    order = {row[0]: place for place, row in enumerate(due)}
+    rows = await transaction.fetch(queries.TAKE, [*order], claim.owner, claim.until, claim.now)
+    return sorted((parse_task(row) for row in rows), key=lambda task: order[task.id])
+
+
+async def _change(transaction: Transaction, group: Sequence[WriteRequest]) -> list[int]:
+    """Write outcomes and new tasks; return each request's number of changes."""
+    moves = moves_of(group)
+    locked = await _lock(transaction, group, moves)
+    held = hold(moves, {lease.fence: lease.restarts for lease in locked.values() if lease.holds})
+    await _move(transaction, held)
+    entries = entries_of(group, held.members)
+    effective = await _put(transaction, [entry for _, entry in entries])
+    standing = {member for member, move in moves if _ended_by_holder(move, locked.get(move.fence[0]))}
+    return count_changes(group, held.members | standing, entries, effective)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """The last lease of a locked task."""
+
+    fence: Fence
+    holds: bool
+    restarts: bool  #: when it ends as done
+    lapsed: Sequence[int]  #: tokens of leases that ended without an outcome of their holder
+
+
+async def _lock(
+    transaction: Transaction, group: Sequence[WriteRequest], moves: Sequence[tuple[int, Move]]
+) -> dict[int, _Lease]:
+    """Lock what may change; return the leases by their tasks' ids."""
+    restarting = [entry for _, entry in entries_of(group, set(range(len(group)))) if entry.restart_at is not None]
+    if not moves and not restarting:
+        return {}
+    rows = await transaction.fetch(
+        queries.LOCK,
+        [move.fence[0] for _, move in moves],
+        [entry.kind for entry in restarting],
+        [entry.key for entry in restarting],
+    )
+    return {row[0]: _Lease((row[0], row[1], row[2]), row[3] == State.RUNNING, row[4], row[5]) for row in rows}
+
+
+def _ended_by_holder(move: Move, lease: _Lease | None) -> bool:
+    """Tell whether an outcome stands already, and only its answer was lost.
+
+    A lease that holds ends with the outcome that this transaction writes.
+    """
+    token = move.fence[2]
+    if lease is None or not move.by_holder or not 1 <= token <= lease.fence[2]:
+        return False
+    return token not in lease.lapsed and (token < lease.fence[2] or not lease.holds or move.fence == lease.fence)
+
+
+async def _move(transaction: Transaction, held: HeldMoves) -> None:
+    """Write the outcomes whose lease holds."""
+    await transaction.columns(queries.MOVE, [_move_row(move) for move in held.moves])
+    await transaction.many(queries.RESTART_ENDED, held.restarts)
+    await transaction.columns(queries.KEEP_RESULT, [row for move in held.moves for row in move.results])
+    await transaction.columns(queries.ENTER_SPEND, [row for move in held.moves for row in move.spends])
+
+
+def _move_row(move: Move) -> Row:
+    return (
+        move.fence[0], move.state.value, move.stage, move.lane, move.rank, move.attempt, move.claims, move.wake_at,
+        move.stage_since, move.data, move.subject, move.trouble, move.clears_trouble, move.now,
+        move.by_holder,
+    )  # fmt: skip
+
+
+async def _put(transaction: Transaction, entries: Sequence[QueueEntry]) -> list[bool]:
+    """Queue tasks; return for each whether it is new or restarts."""
+    if not entries:
+        return []
+    kinds, keys = [entry.kind for entry in entries], [entry.key for entry in entries]
+    restarting = [entry.restart_at is not None for entry in entries]
+    existing: dict[Identity, ExistingTask] = {}
+    there = await transaction.fetch(queries.EXISTING, kinds, keys, restarting)
+    for kind, key, state, restart_later, data in there:
+        if data is not None or (kind, key) not in existing:
+            existing[kind, key] = ExistingTask(State(state), restart_later, data)
+    requeue = Requeue(existing)
+    effective = [requeue.add(entry) for entry in entries]
+    await transaction.columns(queries.INSERT, [_insert_row(entry) for entry in requeue.inserts.values()])
+    restarts = [(*_restart_row(entry), data) for entry, data in requeue.restarts.values()]
+    await transaction.many(queries.RESTART, restarts)
+    await transaction.many(queries.RESTART_LATER, [_restart_row(entry) for entry in requeue.restarts_later.values()])
+    await transaction.many(queries.MERGE, [(*identity, *merge) for identity, merge in requeue.merges.items()])
+    return effective
+
+
+def _insert_row(entry: QueueEntry) -> Row:
+    return (
+        entry.kind, entry.key, entry.stage, entry.lane, entry.rank, entry.due, entry.subject, entry.now, entry.data,
+    )  # fmt: skip
+
+
+def _restart_row(entry: QueueEntry) -> Row:
+    return (entry.kind, entry.key, entry.restart_at, entry.restart_lane, entry.restart_rank, entry.due, entry.now)

@@ -1,0 +1,97 @@
+"""What one transaction of a group writes, for every database alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.core.model import Lane, State, Task
+from pipeline.store.encoding import Move, QueueEntry
+
+#: A lease as it is held: task id, owner, token.
+Fence = tuple[int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How many tasks a pool can take per lane, and its lease."""
+
+    free_slots: Mapping[Lane, int]
+    owner: str
+    now: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """One caller's share of a group: an outcome, tasks, or a claim."""
+
+    move: Move | None = None
+    entries: Sequence[QueueEntry] = ()
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReply:
+    """The answer to one request: a number of changes, and what was claimed."""
+
+    changed: int = 0  #: 1 for an outcome that stands, even if it was written before
+    claimed: Sequence[Task] = ()
+
+
+@dataclass(slots=True)
+class HeldMoves:
+    """The outcomes of a group whose leases hold."""
+
+    moves: list[Move] = field(default_factory=list)
+    restarts: list[tuple[int, float]] = field(default_factory=list)  #: (task id, now) of those that start again at once
+    members: set[int] = field(default_factory=set)  #: of the group
+
+
+def moves_of(group: Sequence[WriteRequest]) -> list[tuple[int, Move]]:
+    """Return the outcomes of a group, each with its member's number."""
+    return [(member, request.move) for member, request in enumerate(group) if request.move is not None]
+
+
+def hold(moves: Sequence[tuple[int, Move]], leases: Mapping[Fence, bool]) -> HeldMoves:
+    """Return which outcomes are written.
+
+    ``leases``: those that hold, and whether their tasks restart when they are done.
+    """
+    left = dict(leases)
+    held = HeldMoves()
+    for member, move in moves:
+        restarts = left.pop(move.fence, None)  # of two outcomes under one lease only the first counts
+        if restarts is None:
+            continue
+        held.moves.append(move)
+        held.members.add(member)
+        if restarts and move.state is State.DONE:
+            held.restarts.append((move.fence[0], move.now))
+    return held
+
+
+def entries_of(group: Sequence[WriteRequest], holding: set[int]) -> list[tuple[int, QueueEntry]]:
+    """Return spawned and submitted tasks alike, each with its member's number."""
+    entries: list[tuple[int, QueueEntry]] = []
+    for member, request in enumerate(group):
+        spawned = request.move.entries if request.move is not None and member in holding else ()
+        entries += [(member, entry) for entry in (*spawned, *request.entries)]
+    return entries
+
+
+def count_changes(
+    group: Sequence[WriteRequest],
+    standing: set[int],
+    entries: Sequence[tuple[int, QueueEntry]],
+    effective: Sequence[bool],
+) -> list[int]:
+    """Return each member's number of changes.
+
+    An outcome that is ``standing`` is one, and so is each task that is new or restarts.
+    """
+    changed = [int(member in standing) for member in range(len(group))]
+    for (member, _), counts in zip(entries, effective, strict=True):
+        if group[member].move is None:
+            changed[member] += counts
+    return changed
