@@ -273,16 +273,8 @@ class ForgetRow:
     usd: float = 0.0  #: paid for it; that stays in the ledger
     place: str = ""  #: the line of a list that named it
     account: Sequence[str] = ()  #: what goes from the account: sort and id of each
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What is forgotten; ``done`` False: nothing was changed here."""
-
-    rows: Sequence[ForgetRow]
-    done: bool = False
-    unwritten: str = ""  #: why index or page still name it; the next run writes them
-    refused: Sequence[str] = ()  #: what the platform does not let go of, and why
+    at_work: int = 0  #: analyses that the platform may be at work on; they are cancelled there first
+    left_running: int = 0  #: analyses of that sort that go on there
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +290,17 @@ class Recalled:
     untold: int = 0  #: of which it could not be told now
     usd: float = 0.0  #: that the ledger counts for those that were cancelled alone
     trouble: Trouble | None = None  #: why some go on, or it could not be told
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What is forgotten; ``done`` False: nothing was taken out."""
+
+    rows: Sequence[ForgetRow]
+    done: bool = False
+    unwritten: str = ""  #: why index or page still name it; the next run writes them
+    refused: Sequence[str] = ()  #: what the platform does not let go of, and why
+    platform: Recalled | None = None  #: what it said of analyses that it was at work on
 
 
 #: What the ledger can be summed up by.

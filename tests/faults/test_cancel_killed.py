@@ -66,19 +66,24 @@ class Cancelled:
         async def go() -> Recalled:
             life = self.life
             life.api.reopen()
-            api: Any = Wrecked(life.api, wreck or Wreck(), "api")
             database: Any = Wrecked(life.database, wreck or Wreck(), "store", spared=("aclose",))
             await _Operator(life.settings, database, now=life.clock.now()).cancel_all(
                 (State.PENDING, State.RUNNING, State.HELD)
             )
-            plan = make_run_plan(life.settings)
-            billing = Billing(SpendingLimits(life.settings.budget, life.clock), database, life.clock)
-            costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
-            looks = LookSchedule(api.grace, life.clock, database, api.identity)
-            await looks.open()
-            return await Recalls(api, api.batches, costs, database, looks, life.clock).carry_out()
+            return await self.recalls(wreck).carry_out()
 
         return run_virtual(go())
+
+    def recalls(self, wreck: Wreck | None = None) -> Recalls:
+        """Return what tells the platform."""
+        life = self.life
+        api: Any = Wrecked(life.api, wreck or Wreck(), "api")
+        database: Any = Wrecked(life.database, wreck or Wreck(), "store", spared=("aclose",))
+        plan = make_run_plan(life.settings)
+        billing = Billing(SpendingLimits(life.settings.budget, life.clock), database, life.clock)
+        costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
+        looks = LookSchedule(api.grace, life.clock, life.database, api.identity)
+        return Recalls(api, api.batches, costs, database, looks, life.clock)
 
     @property
     def asked(self) -> list[Any]:

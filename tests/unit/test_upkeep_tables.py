@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.model import ForgetRow, Forgotten, Trouble
+from pipeline.core.model import ForgetRow, Forgotten, Recalled, Trouble
 from pipeline.money_views import FileChange
 from pipeline.ports.quota import QuotaGauge
 from pipeline.present.pruned import prune_table
-from pipeline.present.tables.items.forgotten import forgotten_table
+from pipeline.present.tables.items.forgotten import forgotten_table, outcome
+from pipeline.present.tables.items.recalled import recalled_lines
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import unheard
 from pipeline.present.tables.status import status_table
@@ -79,6 +80,28 @@ def test_forget_says_what_brings_an_item_back_and_what_is_not_here() -> None:
     assert missing.count("stays") == 1
     assert "list.txt:3 named it" in missing
     assert "takes it in again" not in text(forgotten_table(Forgotten([replace(row, place="")])))
+
+
+def test_forget_says_what_becomes_of_what_the_platform_is_at_work_on() -> None:
+    """Before it asks: it is cancelled there, or goes on; afterwards, what came of that, and no command that finds nothing."""
+    row = ForgetRow("talk", "file:/v/talk.mp4", "/v/talk.mp4", 4, 0, usd=0.5, at_work=1)
+    assert "first  1 analysis that the platform may be at work on: cancelled there" in text(
+        forgotten_table(Forgotten([row]))
+    )
+    left = text(forgotten_table(Forgotten([replace(row, at_work=0, left_running=2)])))
+    assert "stays  2 analyses go on at the platform, and may be billed" in left
+    told = Recalled(cancelled=1, usd=0.25, answered=1, in_batches=1, absent=1)
+    said = outcome(Forgotten([row], done=True, platform=told))
+    assert said.splitlines() == [
+        "forgot 1 item",
+        "1 analysis cancelled at the platform; it does not say that this is free: $0.25 stay counted",
+        "1 analysis answered before it could be cancelled: paid, and kept by the platform",
+        "1 analysis in a batch with others: that goes on, and they with it",
+        "1 analysis whose call was never answered, and the platform does not show: counted, as it may have been paid",
+    ]
+    (cancelled, *_, looks) = recalled_lines(replace(told, sought=2))
+    assert (cancelled, "the next run looks for it again" in looks) == (said.splitlines()[1], True)
+    assert "`reelmill retry`" in "\n".join(recalled_lines(told))
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -1,13 +1,15 @@
 """``forget``: takes items out: results, rows, index and page. The ledger stays.
 
-Files go before the rows that know them, and a note names what is under way: whenever it dies, the same command finishes.
+What the platform is at work on is cancelled there first. Files go before the rows that know them, and a note names what is
+under way: whenever it dies, the same command finishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from anyio import to_thread
@@ -17,6 +19,7 @@ from pipeline.app.account.knowledge_places import KnowledgePlace, find_places
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
+from pipeline.app.operator.recall import tell_platform
 from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.upkeep.page_leftovers import has_page, remove_of_video
 from pipeline.app.wiring.platform import open_platform
@@ -25,7 +28,9 @@ from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock, iso
 from pipeline.core.errors import Ambiguous, Permanent, ReelmillError, Transient
-from pipeline.core.model import About, ForgetRow, Forgotten, Task, Trouble
+from pipeline.core.model import About, ForgetRow, Forgotten, Recalled, Selection, State, Task, Trouble
+from pipeline.ingest.ending.note import NOTE as RECALLS
+from pipeline.ingest.ending.note import may_be_at_work, note_recalls
 from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, PublishData, VideoData
 from pipeline.ports.inventory import Inventory, RemoteObject
 from pipeline.ports.knowledge_api import KnowledgeApi
@@ -36,9 +41,16 @@ _NOTE = "forgetting"  #: name of the note: [names, videos] of what is under way
 
 
 async def forget(
-    settings: Settings, names: Sequence[str], agree: Callable[[Forgotten], bool], *, account: bool = False
+    settings: Settings,
+    names: Sequence[str],
+    agree: Callable[[Forgotten], bool],
+    *,
+    account: bool = False,
+    leave_running: bool = False,
 ) -> Forgotten:
     """Find what goes, and take it away if ``agree`` agrees; ``account``: there, too.
+
+    ``leave_running``: what the platform is at work on is not cancelled there.
 
     Raises:
         Busy: a run is in progress; it must be stopped first.
@@ -50,11 +62,12 @@ async def forget(
     with lock_state_folder(settings.run.state):
         async with open_for_writing(settings.run.state) as database, AsyncExitStack() as stack:
             clock, sink = SystemClock(), DiskSink(settings.run.output)
-            forgetting = Forgetting(settings, database, sink, clock)
+            tell = None if leave_running else partial(tell_platform, settings, database, embedded=True)
+            forgetting = Forgetting(settings, database, sink, clock, tell=tell)
             if account:
                 platform = open_platform(make_run_plan(settings), database, clock, Random())
                 api = await stack.enter_async_context(platform)
-                forgetting = Forgetting(settings, database, sink, clock, api.inventory, api.knowledge)
+                forgetting = Forgetting(settings, database, sink, clock, api.inventory, api.knowledge, tell=tell)
             found = await forgetting.look(names)
             return await forgetting.carry_out(found) if agree(found) else found
 
@@ -65,6 +78,7 @@ class Forgetting:
     def __init__(
         self, settings: Settings, database: Database, sink: Sink, clock: Clock,
         inventory: Inventory | None = None, knowledge: KnowledgeApi | None = None,
+        tell: Callable[[], Awaitable[Recalled | None]] | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._database = database
@@ -72,6 +86,8 @@ class Forgetting:
         self._clock = clock
         self._inventory = inventory  #: of the account, if what is there goes, too
         self._knowledge = knowledge
+        self._tell = tell  #: tells the platform of what is noted as cancelled; None: it goes on
+        self._at_work: list[Task] = []  #: analyses that it may be at work on
         self._objects: list[RemoteObject] = []
         self._held: Mapping[str, Sequence[KnowledgePlace]] | None = None  #: by the upload; None: not looked at
         self._places: list[KnowledgePlace] = []  #: that go
@@ -87,6 +103,7 @@ class Forgetting:
             ConfigError: an item is not known.
         """
         self._names, self._videos = map(list, await self._database.load(_NOTE) or ([], []))
+        untold = set(await self._database.load(RECALLS) or ())
         # What died after its rows were gone is known by the note alone: index and page are still to be written.
         rest = [name for name in names if name in self._names and not await is_known(self._database, name)]
         rows = [ForgetRow(name, name, name, 0, 0) for name in rest]
@@ -95,10 +112,12 @@ class Forgetting:
         for name, item in found:
             if item.id not in seen:
                 seen.add(item.id)
-                rows.append(await self._row(name, item, named, seen))
+                rows.append(await self._row(name, item, named, seen, untold))
         return Forgotten(rows)
 
-    async def _row(self, name: str, item: Task, named: Collection[int], seen: Collection[int]) -> ForgetRow:
+    async def _row(
+        self, name: str, item: Task, named: Collection[int], seen: Collection[int], untold: Collection[str]
+    ) -> ForgetRow:
         """Note what goes with an item: the video with the last of its lines."""
         video = (item.subject or item.key) if item.kind != "item" else item.subject
         known = await self._database.about(video) if video else About([item], (), ())
@@ -117,6 +136,12 @@ class Forgetting:
             place=data.place,
         )
         if not others:
+            at_work = [
+                task
+                for task in tasks
+                if may_be_at_work(task) and (task.state is not State.CANCELLED or task.key in untold)
+            ]
+            self._at_work += at_work
             written = [PublishData.of(task).folder for task in tasks if task.kind == "publish"]
             removal = await self._sink.remove(written[0], look=True) if any(written) else None
             row = replace(
@@ -126,6 +151,8 @@ class Forgetting:
                 files=removal.files if removal is not None else (),
                 kept=removal.kept if removal is not None else (),
                 usd=round(sum(spend.usd for spend in known.spends), 6),
+                at_work=len(at_work) if self._tell is not None else 0,
+                left_running=len(at_work) if self._tell is None else 0,
             )
             self._videos.append(video)
             if self._inventory is not None:
@@ -136,6 +163,10 @@ class Forgetting:
 
     async def carry_out(self, found: Forgotten) -> Forgotten:
         """Take away what :meth:`look` found; return what was done."""
+        if self._at_work and self._tell is not None:
+            found = await self._cancel(found, self._tell)
+            if found.refused:
+                return found
         refused = [why for place in self._places if (why := await self._take_out(place))]
         refused += [why for each in self._objects if (why := await self._delete(each))]
         if refused:  # the rows stay, by which the same command finds it again
@@ -152,6 +183,29 @@ class Forgetting:
         if not unwritten:
             await self._database.save(_NOTE, None)
         return replace(found, done=True, unwritten=unwritten)
+
+    async def _cancel(self, found: Forgotten, tell: Callable[[], Awaitable[Recalled | None]]) -> Forgotten:
+        """Cancel here and at the platform what that may be at work on.
+
+        The rows stay as long as it cannot be told, or may still accept a call.
+        """
+        keys = tuple(task.key for task in self._at_work)
+        await note_recalls(self._database, self._at_work)
+        # One that was cancelled before keeps its time: from then on, a call without an answer is looked for.
+        if states := tuple({task.state for task in self._at_work} - {State.CANCELLED}):
+            await self._database.command("cancel", Selection(("analysis",), keys, states=states), self._clock.now())
+        found = replace(found, platform=await tell())
+        untold = set(keys) & set(await self._database.load(RECALLS) or ())
+        if not untold:
+            return found
+        told = found.platform or Recalled()
+        why = "they were asked at another platform, or by another API, than is configured now"
+        if told.trouble is not None:
+            why = told.trouble.message
+        elif told.sought:
+            why = "a call was never answered, and may still be accepted: look again in some minutes"
+        remedy = "--leave-running takes the item out all the same"
+        return replace(found, refused=[f"analyses that may go on at the platform: {len(untold)}; {why}; {remedy}"])
 
     async def _find_remote(self, tasks: Sequence[Task], inventory: Inventory) -> list[str]:
         """Note what the account holds of a video; return sort and id of each."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pipeline.ports.store import Database
 
 
-async def tell_platform(settings: Settings, database: Database) -> Recalled | None:
+async def tell_platform(settings: Settings, database: Database, *, embedded: bool = False) -> Recalled | None:
     """Tell the platform of what is noted; None: nothing is to be told now.
 
-    The embedded platform works only while a run does, which tells it then.
+    The embedded platform works only while a run does, which tells it then, unless ``embedded`` has it started for this.
     """
     noted = await count_recalls(database)
     if not noted:
@@ -26,7 +26,7 @@ async def tell_platform(settings: Settings, database: Database) -> Recalled | No
 
     try:
         plan = make_run_plan(settings)
-        if plan.platform.local and not plan.platform.base_url:
+        if plan.platform.local and not plan.platform.base_url and not embedded:
             return None
         return await _tell(plan, database)
     except StoreError:

@@ -26,13 +26,17 @@ def forget(
             "--account", help="Also delete what is in the account: upload, answers, index and knowledge entries."
         ),
     ] = False,
+    leave_running: Annotated[
+        bool, typer.Option("--leave-running", help="Do not cancel at the platform what it is at work on.")
+    ] = False,
     yes: options.Yes = False,
 ) -> int:
     """Take items out: their results, their rows, their place in index and page.
 
     It shows first what goes, and asks. Files that you have added or changed stay, and are named. What was paid stays in
-    the ledger. What is in the account stays there without --account; another state folder may use it, too. A list that
-    still names an item brings it back: take the line out, or use `reelmill cancel` instead.
+    the ledger. What the platform is at work on is cancelled there first; what is in the account stays there without
+    --account; another state folder may use it, too. A list that still names an item brings it back: take the line out, or
+    use `reelmill cancel` instead.
 
     A run in progress must be stopped first (Ctrl-C): it holds the state folder. If this is interrupted, give it again.
 
@@ -53,7 +57,7 @@ def forget(
             raise ConfigError("forget: nobody is there to be asked", remedy="--yes does it without asking")
         return confirm("forget this? It cannot be undone. [y/N]")
 
-    done = given.call(lambda settings: app.forget(settings, items, agree, account=account))
+    done = given.call(lambda settings: app.forget(settings, items, agree, account=account, leave_running=leave_running))
     if given.json:
         terminal.say_json(done)
     elif done.done or done.refused:

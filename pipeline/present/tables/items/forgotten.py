@@ -7,6 +7,7 @@ from rich.text import Text
 
 from pipeline.core.model import ForgetRow, Forgotten
 from pipeline.present.formatting import clean, count, fit, money
+from pipeline.present.tables.items.recalled import recalled_lines
 from pipeline.present.tables.layout import WIDE, pair_table, remedy
 
 _SHOWN = 5  #: names of files
@@ -38,6 +39,9 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
     rows = f"{count(row.tasks, 'row')} and {count(row.results, 'answer')} of the database"
     if row.shared:
         rows = f"this line only: {count(row.shared, 'other line names', 'other lines name')} the same video, whose results stay"
+    if row.at_work:
+        first = f"{count(row.at_work, 'analysis', 'analyses')} that the platform may be at work on: cancelled there"
+        pairs.append(("first", Text(first)))
     pairs.append(("goes", Text(rows)))
     if row.files:
         pairs.append(
@@ -54,6 +58,9 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
         pairs.append(
             ("stays", Text(f"{', '.join(map(clean, row.kept[:_SHOWN]))}{more}: added or changed by hand", "yellow"))
         )
+    if row.left_running:
+        left = f"{count(row.left_running, 'analysis goes', 'analyses go')} on at the platform, and may be billed"
+        pairs.append(("" if pairs[-1][0] == "stays" else "stays", Text(left, "yellow")))
     if row.usd:
         pairs.append(("" if pairs[-1][0] == "stays" else "stays", Text(f"{money(row.usd)} in the ledger")))
     return pairs
@@ -62,6 +69,7 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
 def outcome(value: Forgotten) -> str:
     """Return what was done."""
     if value.refused:
-        return "\n".join(["nothing was changed here; the same command goes on", *map(clean, value.refused)])
+        return "\n".join(["nothing was taken out here; the same command goes on", *map(clean, value.refused)])
     said = f"forgot {count(len(value.rows), 'item')}"
-    return f"{said}; {clean(value.unwritten)} The next run writes index and page." if value.unwritten else said
+    said = f"{said}; {clean(value.unwritten)} The next run writes index and page." if value.unwritten else said
+    return "\n".join([said, *(recalled_lines(value.platform, forgotten=True) if value.platform is not None else ())])

@@ -8,17 +8,18 @@ from pipeline.core.model import Recalled
 from pipeline.present.formatting import clean, count, money
 
 
-def recalled_lines(told: Recalled) -> Iterator[str]:
-    """Yield a line for each thing that came of it."""
+def recalled_lines(told: Recalled, *, forgotten: bool = False) -> Iterator[str]:
+    """Yield a line for each thing that came of it.
+
+    ``forgotten``: no command can name the items any more.
+    """
     why = clean(told.trouble.message) if told.trouble is not None else ""
     if told.cancelled:
         kept = f"; it does not say that this is free: {money(told.usd)} stay counted" if told.usd > 0 else ""
         yield f"{_analyses(told.cancelled)} cancelled at the platform{kept}"
     if told.answered:
-        yield (
-            f"{_analyses(told.answered)} answered before it could be cancelled: paid, and kept by the platform; "
-            "`reelmill retry` brings it, with no further call"
-        )
+        kept = "" if forgotten else "; `reelmill retry` brings it, with no further call"
+        yield f"{_analyses(told.answered)} answered before it could be cancelled: paid, and kept by the platform{kept}"
     if told.in_batches:
         yield f"{_analyses(told.in_batches)} in a batch with others: that goes on, and they with it"
     if told.going_on:
