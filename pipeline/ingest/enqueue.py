@@ -17,6 +17,7 @@ import anyio
 from pipeline.core import log
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import NewTask, Selection, State, Task
+from pipeline.core.text import TextSet
 from pipeline.core.youtube_address import without_query
 from pipeline.ingest.file_identity import LOST_FILE, captions_differ, file_differs, is_back
 from pipeline.ingest.job_requests import JobPlanner
@@ -51,7 +52,7 @@ class EnqueueReport:
     named: dict[str, list[str]] = field(default_factory=dict)  #: what was decided -> the sources of the first few
     complete: bool = False  #: all was read
     blind: bool = False  #: some of what was read could not be understood: nobody knows what it would have named
-    seen: set[int] = field(default_factory=set)  #: hashes of the keys: a million of them fit into memory
+    seen: TextSet = field(default_factory=TextSet)  #: the keys
 
     @property
     def lists_all(self) -> bool:
@@ -60,7 +61,7 @@ class EnqueueReport:
 
     def names(self, key: str) -> bool:
         """Return True if a line, or a line's list, has named this item."""
-        return hash(key) in self.seen
+        return key in self.seen
 
     @property
     def stopped(self) -> int:
@@ -280,6 +281,7 @@ class Enqueuer:
         self._now = now
         self._attempts = attempts
         self._windows = LineWindows()
+        self._untaken: set[str] = set()  #: keys of items that a list has named, and that could not be taken
         self.report = EnqueueReport()
 
     async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
@@ -304,7 +306,7 @@ class Enqueuer:
             for start in range(0, len(usable), _BATCH):
                 await self._batch(usable[start : start + _BATCH])
         except ReelmillError:
-            self.report.seen -= {hash(item.key) for item in usable}  # the list will name them again
+            self._untaken |= {item.key for item in usable}  # the list will name them again
             self.report.lines -= len(usable)
             raise
 
@@ -320,7 +322,8 @@ class Enqueuer:
 
     def _counts(self, item: Item) -> bool:
         """Count a good line; True if no line before has named its video."""
-        again = self.report.names(item.key)
+        again = self.report.names(item.key) and item.key not in self._untaken
+        self._untaken.discard(item.key)
         if again and (other := self._windows.differs(item)) is not None:
             self.report.reject_named(other)
             return False
@@ -332,7 +335,7 @@ class Enqueuer:
             self.report.duplicates += 1
             return False
         self._windows.note(item)
-        self.report.seen.add(hash(item.key))
+        self.report.seen.add(item.key)
         return True
 
     async def _batch(self, items: Sequence[Item]) -> None:

@@ -17,6 +17,7 @@ from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
 from pipeline.ports.sink import MARK, MARKED, FindLines, IndexStamp, Keep, OutFile, Removal, keep_none
 from pipeline.sink import atomic, index_file, layout, record
+from pipeline.sink.homes import Homes
 from pipeline.sink.index_file import INDEX
 from pipeline.sink.record import RECORD
 from pipeline.sink.removal import take_away
@@ -42,14 +43,17 @@ class DiskSink:
         self._root = root
         self._resolved = ""
         self.edited: list[str] = []
-        self._homes: dict[str, str] | None = None  # the folders of videos, by the key's eight characters
+        self._homes: Homes | None = None  # the folders of videos, by the key's eight characters
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
         """Return a video's folder name; an existing one is used again."""
         if self._homes is None:
             self._homes = await to_thread.run_sync(self._find_homes)
         tail = layout.key8(subject)
-        return self._homes.setdefault(tail, layout.folder(subject, titles, self._homes.get(tail, "")))
+        known = self._homes.get(tail)
+        if not known:
+            self._homes.put(tail, known := layout.folder(subject, titles))
+        return known
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write the files, ``video.json`` last: it lists only what is there.
@@ -208,17 +212,21 @@ class DiskSink:
         except OSError:
             return True
 
-    def _find_homes(self) -> dict[str, str]:
+    def _find_homes(self) -> Homes:
         """Return the videos' folders that are there, the newest of each.
 
         A lost state folder must not double them.
         """
-        try:
-            with os.scandir(self._root) as entries:
-                ours = (each for each in entries if layout.is_folder(each.name) and each.is_dir(follow_symlinks=False))
-                return {each.name.rpartition("--")[2]: each.name for each in sorted(ours, key=_last_written)}
-        except OSError:
-            return {}  # whoever writes there will say what is wrong with it
+        homes = Homes()
+        # Whoever writes there will say what is wrong with it.
+        with suppress(OSError), os.scandir(self._root) as entries:
+            for each in entries:
+                if layout.is_video_folder(each.name) and each.is_dir(follow_symlinks=False):
+                    tail = each.name.rpartition("--")[2]
+                    other = homes.get(tail)
+                    if not other or _last_written(each.path) >= _last_written(f"{self._root}/{other}"):
+                        homes.put(tail, each.name)
+        return homes
 
     def _take_away(self, folder: str, *, look: bool) -> Removal:
         if not layout.is_folder(folder):
@@ -247,8 +255,8 @@ class DiskSink:
         return root
 
 
-def _last_written(entry: os.DirEntry[str]) -> int:
-    return entry.stat(follow_symlinks=False).st_mtime_ns
+def _last_written(path: str) -> int:
+    return os.stat(path, follow_symlinks=False).st_mtime_ns
 
 
 def _encoded(folder: str, files: Sequence[OutFile], *, shared: bool = False) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.model import Lane, Selection, State, Task, Trouble
+from pipeline.core.text import TextSet
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database, Records, read_pages
 
@@ -46,11 +47,11 @@ async def find_attention(
 
     Every task is looked at; ``away`` is told of each that does not count.
     """
-    found, members, classes = Attention(), set[int](), Counter[str]()
+    found, members, classes = Attention(), TextSet(), Counter[str]()
     async for task, near in stopped(records):
         counting = counts(task, near)
         if counting:
-            members.add(hash(task.subject or task.key))
+            members.add(task.subject or task.key)
             classes[reason(task).code] += 1
         else:
             found.unlisted_total += 1

@@ -6,7 +6,7 @@ It is seen at the pool and kept in memory, with one log line per end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from pipeline.app.runs.work_in_progress import WorkInProgress
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, Spend, State, Task
+from pipeline.core.text import TextSet
 from pipeline.engine.pool import PoolObserver
 from pipeline.ingest.enqueue import EnqueueReport
 from pipeline.ingest.payloads import ItemData, PublishData
@@ -32,12 +33,12 @@ NAMES = 5  #: items of each group that are named
 class _Fate:
     """Items of one fate in this run."""
 
-    members: set[int] = field(default_factory=set)  #: hashes of their videos' keys
+    members: TextSet = field(default_factory=TextSet)  #: their videos' keys
     first: list[Task] = field(default_factory=list)  #: the few that are named
 
     def add(self, task: Task) -> bool:
         """Return False if the item was counted already."""
-        key = hash(task.subject or task.key)
+        key = task.subject or task.key
         if key in self.members:
             return False
         self.members.add(key)
@@ -49,14 +50,14 @@ class _Fate:
 class RunActivity(PoolObserver):
     """Watches the pool of one run (``engine.pool.PoolObserver``).
 
-    ``complete``: hashes of videos with every result; ``published`` is told the key of each video that was written, and
+    ``complete``: the videos with every result; ``published`` is told the key of each video that was written, and
     ``entered`` what is in the ledger.
     """
 
     def __init__(
         self,
         records: Records,
-        complete: Collection[int],
+        complete: TextSet,
         clock: Clock,
         published: Callable[[str], None] = lambda _key: None,
         entered: Callable[[Sequence[Spend]], None] = lambda spends: None,
@@ -66,8 +67,9 @@ class RunActivity(PoolObserver):
         self._complete = complete
         self._entered = entered
         self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
-        self._answered: set[int] = set()  # hashes of the keys of videos that an analysis of this run has answered
-        self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
+        self._answered = TextSet()  # the videos that an analysis of this run has answered
+        self._partly: dict[str, str] = {}  # written in this run, but not with every result yet
+        self._stopped_keys: set[str] = set()  # of what has failed or is held
         self.work = WorkInProgress(records, clock)
         self.finished_seconds = 0.0  #: length of the videos that are new or were asked again
 
@@ -85,7 +87,7 @@ class RunActivity(PoolObserver):
         word = applied.move.word
         self.work.ended(task, applied)
         if word == "done" and task.kind == "analysis":
-            self._answered.add(hash(task.subject))
+            self._answered.add(task.subject)
         elif word == "done" and task.kind == "publish":
             self._published(task.key)
             self._written(task, PublishData.from_json(applied.move.data or {}))
@@ -96,7 +98,7 @@ class RunActivity(PoolObserver):
 
     def _written(self, task: Task, data: PublishData) -> None:
         before = PublishData.from_json(task.data).present
-        key = hash(task.key)
+        key = task.key
         # Other results than before were asked for, or were there already: of a prompt that was taken back.
         asked = key in self._answered and dict(before) != dict(data.present)
         fate = self._partly.pop(key, "new" if not before else "asked_again" if asked else "rewritten")
@@ -112,6 +114,7 @@ class RunActivity(PoolObserver):
 
     async def _stopped(self, task: Task, applied: Applied) -> None:
         trouble = applied.move.trouble or reason(task)
+        self._stopped_keys.add(task.subject or task.key)
         if self._groups[applied.move.word].add(task):
             name = await self.work.name(task)
             _log.info(
@@ -126,12 +129,12 @@ class RunActivity(PoolObserver):
 
     async def groups(self, enqueued: EnqueueReport, waiting: int) -> dict[str, NamedItems]:
         """Return what came of the run's items; ``waiting`` of them are unfinished."""
-        stopped = self._groups["failed"].members | self._groups["held"].members
         found = {}
         for name, group in self._groups.items():
-            away = stopped if name in _WRITTEN else set()
-            first = [task for task in group.first if hash(task.subject or task.key) not in away]
-            found[name] = NamedItems(len(group.members - away), await self._told(first))
+            away = self._stopped_keys if name in _WRITTEN else set()
+            first = [task for task in group.first if (task.subject or task.key) not in away]
+            number = len(group.members) - sum(key in group.members for key in away)
+            found[name] = NamedItems(number, await self._told(first))
             if name == _WRITTEN[-1]:
                 found["unchanged"] = _decided(enqueued, "nothing")
         found["still_failed"] = _decided(enqueued, "failed", "held")

@@ -25,6 +25,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import Selection, SpentWindow, State, Task
+from pipeline.core.text import TextSet
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.enqueue import (
     KnownVideo,
@@ -122,7 +123,7 @@ class _Totals:
         self._upload = self._unknown = self._bad_count = self._refused_elsewhere = 0
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
-        self._seen: set[int] = set()
+        self._seen = TextSet()
         self._windows = LineWindows()
         self._contents = _Contents()
         self._files = PlannedFiles(self._sink, limit * _FILES) if files else None
@@ -197,13 +198,13 @@ class _Totals:
                 self._bad_count += 1
                 if len(self._bad) < _SHOWN:
                     self._bad.append(bad)
-            elif isinstance(entry, Item) and hash(entry.key) not in self._seen:
-                self._seen.add(hash(entry.key))
+            elif isinstance(entry, Item) and entry.key not in self._seen:
+                self._seen.add(entry.key)
                 self._windows.note(entry)
                 yield entry
 
     def _twice(self, item: Item) -> BadLine | None:
-        return self._windows.differs(item) if hash(item.key) in self._seen else None
+        return self._windows.differs(item) if item.key in self._seen else None
 
     async def _row(
         self, item: Item, known: KnownVideo, action: str, database: Database | None, *, look: bool

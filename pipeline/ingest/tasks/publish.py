@@ -18,7 +18,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import About, Json, Lane, NewTask, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.core.text import json_text
+from pipeline.core.text import TextSet, json_text
 from pipeline.core.youtube_address import file_name, without_query
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
@@ -46,7 +46,7 @@ class PublishTaskType:
         self._longest = services.api.ceilings.window_seconds
         self._planner = planner
         self._sink = sink
-        self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
+        self.completed = TextSet()  #: the videos written with every result in this run
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine."""
@@ -83,7 +83,7 @@ class PublishTaskType:
         except Transient as error:  # the disk's trouble, not this video's
             return Park("output", 0.0, error.trouble)
         if len(current) == len(requests):
-            self.completed.add(hash(task.key))
+            self.completed.add(task.key)
         data = changed(
             data,
             folder=folder,
