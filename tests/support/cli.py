@@ -26,7 +26,7 @@ KEY = "tlk_planted-key-7f3a9c51"
 #: What must happen once per name of ours. A session that was opened in vain costs nothing and expires.
 ONCE = ("asset_created", "session_completed", "analyze_task_created", "analyze_sync")
 
-PATIENCE = 60.0
+PATIENCE = 120.0  #: seconds; no promise of speed: a small machine with other work needs most of them
 
 
 @dataclass(frozen=True, slots=True)
