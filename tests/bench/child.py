@@ -40,16 +40,23 @@ class Meter:
 
     wall: float
     cpu: float
+    peak_before_mb: float
 
     @classmethod
     def start(cls) -> Meter:
-        return cls(time.perf_counter(), time.process_time())
+        return cls(time.perf_counter(), time.process_time(), _peak_mb())
 
     def read(self, items: int) -> dict[str, float]:
         """Return the figures of a finished job."""
         wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"items_per_second": items / wall, "cpu_ms_per_item": 1000 * cpu / items, "peak_mb": peak, "wall": wall}
+        return {
+            "items_per_second": items / wall, "cpu_ms_per_item": 1000 * cpu / items, "peak_mb": _peak_mb(),
+            "peak_before_mb": self.peak_before_mb, "wall": wall,
+        }  # fmt: skip
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 # ----------------------------------------------------------------------------------------------------- the product
@@ -258,7 +265,15 @@ async def planned(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**meter.read(1), "counts": dict(made.counts)}
 
 
-JOBS = {"product": product, "bare": bare, "queue": queue, "night": night, "planned": planned}
+async def upload(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Upload one large file in one of the ways that are compared."""
+    from tests.bench import upload as ways
+
+    figures: dict[str, Any] = await getattr(ways, told["way"])(told)
+    return figures
+
+
+JOBS = {"product": product, "bare": bare, "queue": queue, "night": night, "planned": planned, "upload": upload}
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ NATURAL, SHARDED = "bare httpx, one client", "bare httpx, small pools"
 PRODUCT = "reelmill"
 
 
-def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
+def question_body(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
     """Return the body of an analysis request as the product sends it."""
     from pipeline.app.wiring.run_plan import make_run_plan
     from pipeline.ingest.payloads import AnalysisData
@@ -54,7 +54,7 @@ def _round(url: str, films: Path, items: int, jobs: Sequence[str], figures: dict
         mine["requests_per_item"] = sum(seen["counts"].values()) / items
         mine["counts"] = seen["counts"]
         figures[PRODUCT].append(mine)
-        same = {**told, "question": _question(folder, jobs), **seen}
+        same = {**told, "question": question_body(folder, jobs), **seen}
         for label, shards in ((NATURAL, 0), (SHARDED, WIDE // 5)):
             ask.get("/reset")
             bare = spawn("bare", {**same, "shards": shards})

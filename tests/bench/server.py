@@ -42,6 +42,7 @@ class Stub:
         self._assets: dict[bytes, bytes] = {}
         self._tasks: dict[bytes, bytes] = {}
         self._ready: dict[bytes, float] = {}
+        self._lags: dict[bytes, float] = {}  #: task -> seconds from its end until that was told
         self._answer = b""
 
     def answer(self, method: bytes, target: bytes, body: bytes) -> bytes:
@@ -67,6 +68,7 @@ class Stub:
         told = {
             "counts": dict(self.counts), "assets": len(self._assets), "analyses": len(self._tasks),
             "ids_per_list": self.ids_asked / max(1, self.counts["list assets"]), "first": self.first,
+            "lags": sorted(self._lags.values()),
         }  # fmt: skip
         return json.dumps(told).encode()
 
@@ -125,9 +127,17 @@ class Stub:
             return self._asset(key)
         self.counts["get task"] += 1
         if not self._is_ready(key):
-            return b'{"task_id":"%s","status":"processing"}' % key
-        result = {"data": self._answer.decode(), "finish_reason": "stop", "usage": {"output_tokens": 100}}
-        return b'{"task_id":"%s","status":"ready","result":%s}' % (key, json.dumps(result).encode())
+            return b'{"task_id":"%s","status":"processing","created_at":"2026-01-01T00:00:00Z"}' % key
+        if self._think:
+            self._lags.setdefault(key, time.monotonic() - self._ready[key])
+        result = {
+            "data": self._answer.decode(),
+            "generation_id": "g1",
+            "finish_reason": "stop",
+            "usage": {"output_tokens": 100},
+        }
+        told = b'{"task_id":"%s","status":"ready","created_at":"2026-01-01T00:00:00Z","result":%s}'
+        return told % (key, json.dumps(result).encode())
 
 
 def _page(query: bytes) -> int:
