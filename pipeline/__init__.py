@@ -59,8 +59,8 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``local/api/v1_3``           endpoints of API v1.3
 ``local/jobs``               its background work: analysis, indexing, fetching
 ``local/analysis``           reading a video and answering questions about it
-``local/analysis/extract``   pictures, shots and captions of a file
-``local/analysis/text``      sentences, chapters and the summary of a text
+``local/analysis/extract``   pictures, shots, sound and captions of a file
+``local/analysis/text``      sentences, chapters, measured moments and the summary
 ``local/analysis/answer``    answers: free text, and values that fit a JSON schema
 ``local/analysis/ranking``   search hits and classes, ranked by evidence
 ``local/analysis/plugins``   optional readers that need a program of their own

@@ -18,7 +18,7 @@ from pipeline.local.analysis.service import build_answer
 from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
 from pipeline.local.demo.scripts import load_scripts
 
-FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4")
+FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4", "", "")
 SPAN = {"start_time": {"type": "number"}, "end_time": {"type": "number"}}
 TEXT = {"type": "string"}
 
@@ -28,7 +28,7 @@ def reading(
 ) -> ExtractedContent:
     """Return a reading of these findings."""
     shots = shots or (Shot(0.0, seconds, 0.4, ("green", "blue")),)
-    return ExtractedContent(replace(FACTS, seconds=seconds), evidence, title, shots, ())
+    return ExtractedContent(replace(FACTS, seconds=seconds), evidence, title, shots)
 
 
 def said(*texts: str, each: float = 4.0, start: float = 0.0) -> list[Evidence]:
@@ -90,7 +90,10 @@ def traced(text: str, what: ExtractedContent) -> bool:
     for item in what.evidence:
         by_source.setdefault(item.kind, []).append(item.text)
     pool = [normal(" ".join(texts)) for texts in by_source.values()]
-    fixed = r"a \d+-second video without [^.]*\.|on screen:|nothing said or written; [^.]*\.|part \d+: .*"
+    fixed = (
+        r"a \d+-second video without [^.]*\.|its sound could not be decoded\.|measured: .*|on screen:|"
+        r"nothing said or written; [^.]*\.|part \d+: .*"
+    )
     rest = re.sub(fixed, " ", normal(text).rstrip("…"))
     return all(any(part in source for source in pool) for part in _parts(rest, pool))
 
@@ -201,7 +204,8 @@ def test_a_video_without_words_says_exactly_that() -> None:
     )
     assert found["title"] == "some film"
     assert (
-        found["summary"] == "A 60-second video without speech or readable text: moving picture, mainly green and blue."
+        found["summary"]
+        == "A 60-second video without captions or readable text: moving picture. Its sound could not be decoded."
     )
     assert found["highlights"] == []
     assert one(SILENT, "topics", {"type": "array", "items": TEXT}) == []

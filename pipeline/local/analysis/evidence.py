@@ -45,6 +45,8 @@ class Facts:
     size: int  #: bytes
     bitrate: int  #: bits per second, over the whole file
     mime: str
+    filmed: str  #: ISO 8601, as the file says; empty where it does not
+    camera: str  #: make and model, as the file says; empty where it does not
     begins: float = 0.0  #: where the clock inside the file starts; all times here count from there
 
 
@@ -71,6 +73,8 @@ class ExtractedContent:
     evidence: tuple[Evidence, ...]
     title: str  #: from the container's metadata; empty without
     shots: tuple[Shot, ...] = ()
+    motion: tuple[float, ...] = ()  #: share of the picture that moves, second by second, cuts left out
+    loudness: tuple[float, ...] = ()  #: dBFS, second by second; empty where no sound was decoded
     notes: tuple[str, ...] = ()  #: what was not looked at and why, one sentence each
 
     def of(self, *kinds: EvidenceKind) -> tuple[Evidence, ...]:

@@ -57,7 +57,7 @@ class Talk:
     def content(self) -> ExtractedContent:
         """Return the talk as if it had been read from a video without slides."""
         end = self.borders[-1]
-        facts = Facts(end, 1280, 720, 25.0, "mov,mp4", "h264", "aac", True, 1, 1, "video/mp4")
+        facts = Facts(end, 1280, 720, 25.0, "mov,mp4", "h264", "aac", True, 1, 1, "video/mp4", "", "")
         said = tuple(Evidence(a, b, "conversation", text, CAPTIONS_GIVEN) for a, b, text in self.cues)
         return ExtractedContent(facts, said, "", (Shot(0.0, end, 0.3, ("grey",)),))
 

@@ -189,6 +189,10 @@ _PRODUCTS: dict[str, _Product] = {
     "hashtags": _product(
         r"hash ?tags?", lambda content, prompt: " ".join(content.hashtags(_wanted(prompt, 10, ("hashtag", "tag"))))
     ),
+    "filmed": _product(
+        r"when (?:was|were|is)\b[^.?!\n]{0,40}\b(?:filmed|recorded|shot|taken|made)|which camera",
+        lambda content, prompt: content.origin,
+    ),
     "transcript": _product(r"transcript|transcription|transcribe", lambda content, prompt: _stamped(content.sentences)),
     "screen": _product(
         r"on-?screen text|text on (?:the )?screen|text in (?:the )?video|slide text",

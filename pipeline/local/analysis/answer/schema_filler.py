@@ -211,6 +211,8 @@ class _Filler:
         kind = kind_of(spot.name)
         if kind in ("start", "end", "length"):
             return stamp(self._seconds(kind, spot))
+        if {"filmed", "recorded"} & set(parts(spot.name)) and spot.row is None and self._summary.facts.filmed:
+            return self._summary.facts.filmed
         if schema.get("format"):
             raise spot.unknown(f"a {schema['format']} is nothing that can be read from it")
         text = _of_row(spot.row, spot, kind) if spot.row is not None else self._whole(kind, spot)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -22,6 +24,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
+from pipeline.local.analysis.extract.origin import camera, filmed
+from pipeline.local.analysis.extract.sound import power
 from pipeline.media.captions import Cue, strip_ass, strip_markup
 from pipeline.media.container import (
     UnreadableMedia,
@@ -68,6 +72,15 @@ class Spoken:
     cue: Cue
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The sound of a moment: seconds, and the mean square, 1.0 for full scale."""
+
+    at: float
+    seconds: float
+    power: float
+
+
 def probe(path: Path) -> Facts:
     """Return what container headers and the first frame say.
 
@@ -101,6 +114,8 @@ def probe(path: Path) -> Facts:
             size=size,
             bitrate=0,
             mime=_mime(container.format.name, path),
+            filmed=filmed(container),
+            camera=camera(container),
             begins=round(clock_start(container, stream), 3),
         )
     if facts.seconds <= 0:
@@ -138,8 +153,8 @@ def _chapter_zero(container: InputContainer) -> float:
     return start if earliest >= start - 0.5 else 0.0
 
 
-def stream_through(path: Path) -> Iterator[Sample | Spoken]:
-    """Decode a video once: small pictures, and caption cues between them, in time order.
+def stream_through(path: Path) -> Iterator[Sample | Spoken | Heard]:
+    """Decode a video once: small pictures, with cues and sound between them.
 
     Broken packets are skipped; after MAX_BAD_PACKETS of them the rest is given up.
 
@@ -148,6 +163,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
     """
     with open_media(path) as container:
         video = video_stream(container)
+        sound = [s for s in container.streams.audio[:1] if getattr(s, "codec_context", None) is not None]
         texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
         context = video.codec_context
         if (video.average_rate or 0) >= _SPARE_FRAMES:
@@ -157,7 +173,10 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
         origin = clock_start(container, video)
         last: Sample | None = None
         due = reached = 0.0
-        for found, at in _frames(container, video, texts):
+        for found, at in _frames(container, video, [*texts, *sound]):
+            if isinstance(found, Heard):
+                yield replace(found, at=at - origin)
+                continue
             if not isinstance(found, VideoFrame):
                 cue = found.cue
                 yield replace(found, cue=cue._replace(start=max(0.0, cue.start - origin), end=cue.end - origin))
@@ -250,26 +269,30 @@ def _array(frame: VideoFrame) -> Picture:
 
 
 def _frames(
-    container: InputContainer, video: VideoStream, texts: Sequence[Stream] = ()
-) -> Iterator[tuple[VideoFrame | Spoken, float]]:
+    container: InputContainer, video: VideoStream, beside: Sequence[Stream] = ()
+) -> Iterator[tuple[VideoFrame | Spoken | Heard, float]]:
     """Demux and decode, stepping over what is broken."""
     bad = 0
-    packets = container.demux(video, *texts)
+    packets = container.demux(video, *beside)
     while bad < MAX_BAD_PACKETS:
+        packet: Packet[Stream] | None = None
         try:
             packet = next(packets)
             found = _decode(packet)
         except StopIteration:
             return
         except av.FFmpegError:
-            bad += 1
+            bad += packet is None or not isinstance(packet.stream, AudioStream)  # broken sound costs no picture
             continue
         yield from found
 
 
-def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
+def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken | Heard, float]]:
     if isinstance(packet.stream, VideoStream):
         return [(f, f.time) for f in packet.decode() if isinstance(f, VideoFrame) and f.time is not None]
+    if isinstance(packet.stream, AudioStream):
+        heard = (f for f in packet.decode() if isinstance(f, AudioFrame) and f.time is not None and f.sample_rate)
+        return [(Heard(f.time or 0.0, f.samples / f.sample_rate, power(f)), f.time or 0.0) for f in heard]
     if packet.pts is None or not packet.size:
         return []
     start = float(packet.pts * packet.time_base)
@@ -292,7 +315,7 @@ class _FrameSeeker:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
-        self._frames: Iterator[tuple[VideoFrame | Spoken, float]] = iter(())
+        self._frames: Iterator[tuple[VideoFrame | Spoken | Heard, float]] = iter(())
         self._last: VideoFrame | None = None
         self._ahead: tuple[VideoFrame, float] | None = None  #: read already, but not on the screen yet
         self._reached = -1e300  #: seconds

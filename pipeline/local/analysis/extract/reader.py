@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -26,8 +27,10 @@ from pipeline.local.analysis.evidence import (
     Shot,
 )
 from pipeline.local.analysis.extract import media
-from pipeline.local.analysis.extract.media import Sample
+from pipeline.local.analysis.extract.by_second import SecondMeans
+from pipeline.local.analysis.extract.media import Heard, Sample
 from pipeline.local.analysis.extract.shots import ShotFinder
+from pipeline.local.analysis.extract.sound import levels
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.analysis.text.content_summary import describe
 from pipeline.local.analysis.text.sentences import telling
@@ -36,7 +39,7 @@ from pipeline.media.container import UnreadableMedia
 from pipeline.media.titles import is_title
 
 __all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "read"]
-NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
+NO_OCR = "The program tesseract (about 24 MB) is not installed, so text in the picture was not read."
 MAX_FRAMES = 600  #: pictures of one video that are searched for text
 _EVERY = 20.0  # seconds between two looks for text within one shot
 _KINDS: dict[EvidenceKind, int] = {"chapter": 0, "shot": 1, "text_in_video": 2, "conversation": 3}
@@ -56,9 +59,10 @@ def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) ->
     facts = media.probe(path)
     notes: list[str] = []
     try:
-        shots, spoken, last = _watch(path, facts.seconds)
+        seen = _watch(path, facts.seconds)
     except (av.FFmpegError, OSError) as error:
         raise UnreadableMedia("it broke off while being read") from error
+    shots, last = seen.shots, seen.end
     if not shots:
         raise UnreadableMedia("not one picture of it can be decoded")
     # A header may promise less than is there, or more than survived a broken copy; a caption may outlast the picture.
@@ -70,26 +74,38 @@ def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) ->
     title, marks = media.title_and_chapters(path)
     evidence = [Evidence(cue.start, min(cue.end, facts.seconds), "chapter", cue.text, CHAPTER_MARKS) for cue in marks]
     evidence += _pictures(shots)
-    evidence += _heard(path, captions, spoken, facts.seconds, notes)
+    evidence += _heard(path, captions, seen.spoken, facts.seconds, notes)
     evidence += _read_screen(path, shots, ocr if ocr is not None else Ocr(), notes)
     kept = (item for item in evidence if item.end > item.start)
     ordered = sorted(kept, key=lambda item: (item.start, _KINDS[item.kind], item.source != HEADING))
-    return ExtractedContent(facts=facts, evidence=tuple(ordered), title=title, shots=shots, notes=tuple(notes))
+    return ExtractedContent(facts, tuple(ordered), title, shots, seen.motion, seen.loudness, tuple(notes))
 
 
-def _watch(path: Path, seconds: float) -> tuple[tuple[Shot, ...], dict[tuple[int, str], list[Cue]], float]:
-    """Return shots, caption cues by stream and language, and the time of the end."""
-    finder = ShotFinder()
+class _Watched(NamedTuple):
+    """What one pass over the packets has found."""
+
+    shots: tuple[Shot, ...]
+    spoken: dict[tuple[int, str], list[Cue]]  #: caption cues, by stream and language
+    motion: tuple[float, ...]
+    loudness: tuple[float, ...]
+    end: float  #: seconds
+
+
+def _watch(path: Path, seconds: float) -> _Watched:
+    """Look through the video once."""
+    finder, powers = ShotFinder(), SecondMeans()
     spoken: dict[tuple[int, str], list[Cue]] = {}
     last = 0.0
     for found in media.stream_through(path):
         if isinstance(found, Sample):
             finder.push(found)
             last = max(found.at + 1 / media.SAMPLES_PER_SECOND, found.until)
+        elif isinstance(found, Heard):
+            powers.add(found.at, found.power, found.seconds)
         elif len(cues := spoken.setdefault((found.stream, found.language), [])) < MAX_CUES:
             cues.append(found.cue)
     end = seconds if abs(seconds - last) <= 2.0 else last
-    return finder.finish(end), spoken, end
+    return _Watched(finder.finish(end), spoken, finder.motion(), levels(powers), end)
 
 
 def _closing(shots: tuple[Shot, ...], end: float) -> tuple[Shot, ...]:

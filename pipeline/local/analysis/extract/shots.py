@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.local.analysis.evidence import Shot
+from pipeline.local.analysis.extract.by_second import SecondMeans
 from pipeline.local.analysis.extract.media import SAMPLES_PER_SECOND, Sample
 
 _SIDE = 12  # samples kept on each side of a possible border: 2.4 s
@@ -70,7 +71,7 @@ class _OpenShot:
 
     def add(self, look: _Frame) -> None:
         self.colours += look.colours
-        self.moving += float((look.step > _CALM).mean())
+        self.moving += _moving(look)
         self.samples += 1
 
     def closed(self, end: float) -> Shot:
@@ -86,6 +87,7 @@ class ShotFinder:
         self._looks: deque[_Frame] = deque(maxlen=2 * _SIDE + 1)
         self._open: _OpenShot | None = None
         self._shots: list[Shot] = []
+        self._motion = SecondMeans()
         self._lit = 0  # samples since the last border that were not black
         self._last: _Frame | None = None
         # What lies just before a sample; known _SLOW samples ahead, so that no dissolve is seen around a sharp border.
@@ -113,6 +115,10 @@ class ShotFinder:
         self._shots.append(self._open.closed(max(end, self._last.at)))
         return tuple(self._shots)
 
+    def motion(self) -> tuple[float, ...]:
+        """Return the share of the picture that moves, second by second."""
+        return tuple(round(each, 3) for each in self._motion.means())
+
     def _judge(self) -> None:
         """Decide whether a border lies before the middle sample, and count that sample."""
         looks = list(self._looks)
@@ -123,6 +129,8 @@ class ShotFinder:
             self._shots.append(self._open.closed(middle.at))
             self._open = _OpenShot(middle.at, np.zeros(512))
             self._lit = 0
+        else:  # at a cut everything changes, and nothing moves
+            self._motion.add(middle.at, _moving(middle))
         self._open.add(middle)
         self._lit += middle.light > _DARK
 
@@ -155,6 +163,11 @@ def _measure(sample: Sample, last: _Frame | None) -> _Frame:
     return _Frame(
         sample.at, _shares(bins, 512), cells, cells.std(2) > _INK, step, light, _edges(grey), levels - np.float32(light)
     )
+
+
+def _moving(look: _Frame) -> float:
+    """Return the share of the picture that changes from one sample to the next."""
+    return float((look.step > _CALM).mean())
 
 
 def _quiet(look: _Frame) -> _Frame:

@@ -13,6 +13,16 @@ from functools import cached_property
 
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, STILL_BELOW, Evidence, ExtractedContent, Shot
 from pipeline.local.analysis.text import chapters as cutting
+from pipeline.local.analysis.text.moments import (
+    MeasuredMoment,
+    describe_moments,
+    describe_origin,
+    describe_sound,
+    find_moments,
+    is_camera_name,
+    show_date,
+    without_overlaps,
+)
 from pipeline.local.analysis.text.sentences import (
     Phrase,
     Sentence,
@@ -83,6 +93,7 @@ class ContentSummary:
             for shot in content.shots
             if shot.end > self.start + 0.01 and shot.start < self.end - 0.01
         )
+        self._motion, self._loudness = content.motion, content.loudness
         self._name, self._given, self._tag = name, " ".join(title.split()), content.title
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
 
@@ -124,6 +135,16 @@ class ContentSummary:
         return ["moving pictures" if moving else "still pictures", *(() if self.facts.has_audio else ("no sound",))]
 
     @cached_property
+    def moments(self) -> list[MeasuredMoment]:
+        """What measurements single out, in time order."""
+        return find_moments(self.shots, self._motion, self._loudness, self.start, self.end)
+
+    @cached_property
+    def origin(self) -> str:
+        """When and with what it was filmed, in a sentence; may be empty."""
+        return describe_origin(self.facts)
+
+    @cached_property
     def _weight(self) -> dict[int, float]:
         """How central each sentence is, by its id."""
         return {id(s): float(weight) for s, weight in zip(self.sentences, centrality(self.sentences), strict=True)}
@@ -145,7 +166,10 @@ class ContentSummary:
             return self.headings[0].text
         phrases = self.phrases if self.sentences else ()  # what stands in a moving picture again and again is a logo
         strong = [p for p in phrases if p.count >= 3 and (len(p.stems) > 1 or p.count >= 6)]
-        return _capital(strong[0].text) if strong else readable_name(self._name)
+        if strong:
+            return _capital(strong[0].text)
+        name = readable_name(self._name)
+        return f"{show_date(self.facts.filmed)} ({name})" if self.facts.filmed and is_camera_name(name) else name
 
     def topics(self, most: int = 5) -> list[str]:
         """Return short noun phrases, most important first."""
@@ -176,12 +200,17 @@ class ContentSummary:
         """Return quoted sentences, or plain statements about what was measured where nothing is said."""
         if self.sentences:
             return [sentence.text for sentence in self.key_sentences(count)]
-        video, pictures = f"A {self.end - self.start:.0f}-second video without", describe(self.shots)
-        if self.shown:
-            lines = list(dict.fromkeys(item.text for item in self.headings or self.shown))[:12]
-            return [f"{video} captions: {pictures}.", f"On screen: {'; '.join(lines)}."]
+        video = f"A {self.end - self.start:.0f}-second video without"
+        lines = list(dict.fromkeys(item.text for item in self.headings or self.shown))[:12]
+        screen = f"On screen: {'; '.join(lines)}."
+        if self.headings:
+            return [f"{video} captions: {describe(self.shots)}.", screen]
+        sound = describe_sound(self.facts, self._loudness, self.start, self.end)
+        measured = [screen if lines else "", self.origin, sound, describe_moments(self.moments)]
         # With what was not read, so that "nothing found" does not claim too much.
-        return [f"{video} speech or readable text: {pictures}.", *self.notes]
+        pictures = describe(self.shots, colours=False)
+        words = "captions" if lines else "captions or readable text"
+        return [f"{video} {words}: {pictures}.", *filter(None, measured), *self.notes]
 
     @cached_property
     def _pieces(self) -> list[list[Sentence]]:
@@ -267,12 +296,16 @@ class ContentSummary:
 
     def _numbered(self, number: int, start: float, end: float) -> str:
         inside = [shot for shot in self.shots if min(end, shot.end) - max(start, shot.start) > 0.1]
-        return f"Part {number + 1}: {describe(inside)}"
+        names = [each.name for each in self.moments if start <= (each.start + each.end) / 2 < end]
+        return f"Part {number + 1}: {', '.join(names) or describe(inside, colours=not self._motion)}"
 
     def highlights(self, most: int = 5) -> list[Highlight]:
-        """Return the most central sentences in time order, else slide headings, else none."""
+        """Return central sentences in time order, else slide headings, else measured moments."""
         if not self.sentences:
             shown = list({item.text: item for item in self.headings}.values())[:most]
+            if not shown:
+                measured = without_overlaps(self.moments)[:most]
+                return [Highlight(each.start, each.end, _capital(each.name), each.text) for each in measured]
             return [Highlight(i.start, i.end, headline(i.text), i.text) for i in shown]
         limit = min(most, max(1, len(self.sentences) // 2))
         chosen = self.key_sentences(limit)
@@ -284,7 +317,7 @@ class ContentSummary:
         return [highlight for highlight in found if highlight.end > highlight.start]
 
 
-def describe(shots: Sequence[Shot]) -> str:
+def describe(shots: Sequence[Shot], *, colours: bool = True) -> str:
     """Return what shots look like in a few plain words: ``moving pictures, 6 shots, mainly green and black``."""
     if not shots:
         return "no picture"
@@ -296,7 +329,8 @@ def describe(shots: Sequence[Shot]) -> str:
             area[colour] += round(1000 * (shot.end - shot.start) / (place + 1))
     kind = "still" if motion < 0.02 else "mostly still" if motion < STILL_BELOW else "moving"
     several = f" pictures, {len(shots)} shots" if len(shots) > 1 else " picture"
-    return f"{kind}{several}, mainly {' and '.join(colour for colour, _ in area.most_common(2))}"
+    mainly = f", mainly {' and '.join(colour for colour, _ in area.most_common(2))}" if colours else ""
+    return f"{kind}{several}{mainly}"
 
 
 def headline(text: str, most: int = _HEADLINE) -> str:

@@ -1,0 +1,180 @@
+"""What is measured of a video without words: moments, sound along the time line, when it was filmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.local.analysis.answer.free_text import reply
+from pipeline.local.analysis.evidence import Facts, Shot
+from pipeline.local.analysis.extract.by_second import SecondMeans
+from pipeline.local.analysis.extract.media import probe
+from pipeline.local.analysis.extract.reader import read
+from pipeline.local.analysis.extract.sound import FLOOR, levels, power
+from pipeline.local.analysis.plugins.ocr import Ocr
+from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.moments import (
+    describe_origin,
+    describe_sound,
+    find_moments,
+    is_camera_name,
+    without_overlaps,
+)
+from tests.unit.local_video import film, home_film, noise
+
+FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4", "", "")
+
+
+def test_a_silent_home_video_is_worth_looking_at(tmp_path: Path) -> None:
+    """Title, summary and highlights say when it was filmed, and where it is longest, moves most and is loudest."""
+    tags = {"creation_time": "2024-07-14T15:03:00Z", "com.apple.quicktime.model": "iPhone 13"}
+    path = home_film(tmp_path / "IMG_2041.mov", **tags)
+    found = ContentSummary(read(path, ocr=Ocr(None)), name=path.name)
+    assert found.title == "14 July 2024 at 15:03 UTC (IMG 2041)"
+    first, second = found.highlights()
+    assert (first.headline, first.start, first.end) == (
+        "Longest shot",
+        pytest.approx(4, abs=0.3),
+        pytest.approx(10, abs=0.3),
+    )
+    assert second.headline == "Most movement, loudest moment"
+    assert (second.start, second.end) == (10.0, 13.0)
+    summary = " ".join(found.summary_lines())
+    assert "The file says that it was made on 14 July 2024 at 15:03 UTC with iPhone 13." in summary
+    assert "to 0:13; the rest is silent (at least 60 dB below full scale)." in summary
+    assert "the loudest moment from 0:10 to 0:13" in summary
+    assert "tesseract (about 24 MB)" in summary
+    assert "mainly" not in summary
+    assert [chapter.title for chapter in found.chapters()][-1] == "Part 3: most movement, loudest moment"
+    assert "14 July 2024" in reply(found, "When was this video filmed?")
+    assert "sound" not in ContentSummary(read(path, ["00:01.000 --> 00:03.000\nHello."]), name="").summary_lines()[0]
+
+
+def test_a_film_without_a_sound_track_says_so(tmp_path: Path) -> None:
+    """No sound track is not silence, and one shot that moves evenly has no moment of its own."""
+    path = film(tmp_path / "a.mp4", [np.roll(noise(1), 8 * n, axis=1) for n in range(30)])
+    found = ContentSummary(read(path, ocr=Ocr(None)), name=path.name)
+    assert "It has no sound track." in found.summary_lines()
+    assert found.highlights() == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "filmed", "camera"),
+    [
+        ({}, "", ""),
+        ({"creation_time": "2024-07-14T15:03:00.000000Z"}, "2024-07-14T15:03:00+00:00", ""),
+        ({"creation_time": "1904-01-01T00:00:00Z"}, "", ""),
+        ({"creation_time": "1970-01-01T00:00:00Z"}, "", ""),
+        ({"creation_time": "yesterday"}, "", ""),
+        (
+            {"creation_time": "2025-01-01T00:00:00Z", "com.apple.quicktime.creationdate": "2024-07-14T17:03:00+0200"},
+            "2024-07-14T17:03:00+02:00",
+            "",
+        ),
+        ({"com.android.manufacturer": "Acme", "com.android.model": "Acme 7"}, "", "Acme 7"),
+        (
+            {"com.android.manufacturer": "Acme", "com.android.model": "Seven\n" * 99},
+            "",
+            "Acme " + ("Seven " * 10).strip(),
+        ),
+    ],
+)
+def test_the_files_own_date_and_camera(tmp_path: Path, tags: dict[str, str], filmed: str, camera: str) -> None:
+    """The most exact date wins; the zero of a clock that nobody has set is no date, nor is a text."""
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as out:
+        out.metadata.update(tags)
+        stream: Any = out.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        out.mux(stream.encode(None))
+    facts = probe(path)
+    assert (facts.filmed, facts.camera) == (filmed, camera)
+    assert (describe_origin(facts) == "") == (not filmed and not camera)
+
+
+@pytest.mark.parametrize("kind", ["u8", "s16", "s16p", "s32", "flt", "fltp", "dbl"])
+def test_the_power_of_sound_does_not_depend_on_how_it_is_stored(kind: str) -> None:
+    """A sine at half of full scale has an eighth of its power in every sample format, and silence has none."""
+    wave = 0.5 * np.sin(2 * np.pi * np.arange(4000) / 40)
+    types: dict[str, tuple[Any, float, float]] = {
+        "u8": (np.uint8, 127.0, 128.0), "s16": (np.int16, 32767.0, 0.0), "s32": (np.int32, 2147483647.0, 0.0),
+        "flt": (np.float32, 1.0, 0.0), "dbl": (np.float64, 1.0, 0.0),
+    }  # fmt: skip
+    dtype, scale, zero = types[kind.removesuffix("p")]
+
+    def frame(values: Any) -> av.AudioFrame:
+        return av.AudioFrame.from_ndarray((values * scale + zero).astype(dtype)[np.newaxis], format=kind, layout="mono")
+
+    assert power(frame(wave)) == pytest.approx(0.125, rel=0.02)
+    assert power(frame(0 * wave)) == pytest.approx(0.0, abs=1e-6)
+    if dtype in (np.float32, np.float64):
+        assert power(frame(wave * np.nan)) == 0.0
+        assert power(frame(wave * 1e30)) <= 1.0
+
+
+def test_a_clock_that_jumps_costs_no_memory() -> None:
+    """What lies behind two days or before the beginning is not kept."""
+    means = SecondMeans()
+    for at in (-5.0, 1e12, 3.2, 3.7):
+        means.add(at, 0.5)
+    assert list(means.means()) == [0.0, 0.0, 0.0, 0.5]
+    assert levels(means) == (FLOOR, FLOOR, FLOOR, -3.0)
+
+
+@given(
+    st.lists(st.floats(0.3, 20.0), min_size=1, max_size=8),
+    st.lists(st.floats(0, 1), max_size=60),
+    st.lists(st.floats(-120, 0), max_size=60),
+    st.floats(0, 30),
+    st.floats(0.1, 60),
+)
+def test_moments_lie_in_the_part_and_do_not_overlap(
+    lengths: list[float], motion: list[float], loudness: list[float], begin: float, wanted: float
+) -> None:
+    """Whatever was measured: inside the part that counts, in time order, each with its number; sound is always told."""
+    borders = [sum(lengths[:n]) for n in range(len(lengths) + 1)]
+    start = min(begin, borders[-1] - 0.1)
+    end = min(start + wanted, borders[-1])
+    shots = [
+        Shot(max(a, start), min(b, end), 0.3, ("grey",))
+        for a, b in pairwise(borders)
+        if b > start + 0.01 and a < end - 0.01
+    ]
+    found = without_overlaps(find_moments(shots, motion, loudness, start, end))
+    assert all(start - 1e-9 <= each.start < each.end <= end + 1e-9 for each in found)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    assert all(any(map(str.isdigit, each.text)) for each in found)
+    assert describe_sound(FACTS, loudness, start, end).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("loudness", "told"),
+    [
+        ((), "could not be decoded"),
+        ((-90.0,) * 10, "silent throughout"),
+        ((-20.0,) * 10, "from beginning to end"),
+        ((-20.0,) * 4 + (-90.0,) + (-20.0,) * 5, "from beginning to end"),
+        ((-20.0,) * 3 + (-90.0,) * 7, "from 0:00 to 0:03; the rest is silent"),
+        ((-90.0, -90.0, -20.0, -90.0, -90.0) * 6, "and 2 times more"),
+    ],
+)
+def test_sound_along_the_time_line(loudness: tuple[float, ...], told: str) -> None:
+    """A pause of a second parts nothing; many spans are counted, not listed."""
+    assert told in describe_sound(FACTS, loudness, 0.0, float(len(loudness)) or 10.0)
+    assert describe_sound(replace(FACTS, has_audio=False), loudness, 0.0, 10.0) == "It has no sound track."
+
+
+@pytest.mark.parametrize("name", ["IMG 2041", "VID_20240714_150300", "DSC01234", "20240714 150300", "MVI-0001"])
+def test_names_that_cameras_give(name: str) -> None:
+    """They tell nothing, so that a date is the better title; a word is kept."""
+    assert is_camera_name(name)
+    assert not is_camera_name(f"{name} birthday")
