@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.config.local_model import ModelSection
 from pipeline.config.settings import PricesSection
 
 #: Models that the default prices of ``[prices]`` are known to be right for.
 _PRICED = frozenset({"pegasus1.5", "marengo3.0"})
+
+
+#: Tokens of evidence in a minute of video: fast speech with its times, and the pictures beside it.
+_EVIDENCE = 500
+
+
+def own_model_rates(own: ModelSection) -> PricesSection:
+    """Return what the local platform costs where a model of the user's own writes."""
+    into, out = own.input_million_tokens or 0.0, own.output_million_tokens or 0.0
+    return PricesSection(
+        analyze_minute=_EVIDENCE * into / 1_000_000,
+        output_1000_tokens=out / 1000,
+        index_minute=0.0,
+        search_1000_queries=0.0,
+        response_input_million_tokens=0.0,
+        response_output_million_tokens=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

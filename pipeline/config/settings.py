@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 
 from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.durations import Seconds
+from pipeline.config.local_model import ModelSection, read_model_key
 from pipeline.config.queries import StandingQuery
 from pipeline.config.secrets import read_key, read_post_header
 from pipeline.config.watch import WatchSection
@@ -210,6 +211,7 @@ class PlatformSection(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=64)
+    model: ModelSection = ModelSection()
 
 
 class GallerySection(Section):
@@ -255,6 +257,7 @@ class Settings(Section):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The header of the webhook, ``Name: value``; kept like the key.
     post_header: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    model_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The file these came from, for messages; None if there was none.
     origin: Path | None = Field(default=None, exclude=True, repr=False)
 
@@ -327,7 +330,8 @@ def load(
     except ValidationError as error:
         raise explain(error, layers, Settings) from None
     key, header = read_key(env, settings.provider.key_file), read_post_header(env, settings.watch)
-    return settings.model_copy(update={"api_key": key, "post_header": header})
+    model_key = read_model_key(env, settings.platform.model)
+    return settings.model_copy(update={"api_key": key, "post_header": header, "model_key": model_key})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -77,8 +77,17 @@ class Redactor:
             return value
         return self.clean(str(value))
 
+    def holds(self, text: str) -> bool:
+        """Return whether a secret stands in a text."""
+        return self._secrets is not None and self._secrets.search(text) is not None
+
 
 _redactor = Redactor([])
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for another program: no variable that holds a secret of ours."""
+    return {name: value for name, value in environment.items() if not _redactor.holds(value)}
 
 
 def redact(text: str) -> str:

@@ -10,6 +10,8 @@ import anyio
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError
+from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
+from pipeline.local.analysis.plugins.model.writer import ModelWriter
 from pipeline.local.analysis.process_pool import create_pool
 from pipeline.local.analysis.protocol import Analyzer
 from pipeline.local.api.application import build_application
@@ -46,6 +48,7 @@ class LocalPlatform:
         limits: sizes, durations, expiries.
         media: folder of files named by YouTube id, which stand for YouTube's on v1.2.
         fetch: gets what is not in that folder; without it such an address is refused.
+        model: writes the answers from the evidence; without one they are quoted and measured.
 
     Raises on entering:
         Busy: another process serves the folder.
@@ -68,6 +71,7 @@ class LocalPlatform:
         limits: PlatformLimits | None = None,
         media: Path | None = None,
         fetch: Fetch | None = None,
+        model: ModelEndpoint | None = None,
     ) -> None:
         if not token:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
@@ -77,7 +81,10 @@ class LocalPlatform:
         self._pool = create_pool(analyzer, workers, folder / "workers.log")
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
         library = MediaLibrary(media) if media is not None else None
-        self._work = BackgroundWork(self._state, self._pool, clock, limits, policy, workers, library, fetch)
+        self._writer = ModelWriter(model, self._pool, clock) if model is not None else None
+        self._work = BackgroundWork(
+            self._state, self._pool, clock, limits, policy, workers, library, fetch, self._writer
+        )
         self._gate = Gate(token=token, faults=faults or Faults(), clock=clock, host=host)
         self._context = ApiContext(
             self._state, self._work, clock, limits, policy, self._gate, library, fetches=fetch is not None
@@ -134,6 +141,8 @@ class LocalPlatform:
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
+                if self._writer is not None:
+                    await self._writer.aclose()
                 await self._pool.aclose()
                 await self._state.aclose()
             self._server.close()

@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from pipeline.core import log
 from pipeline.core.model import Json
 
 _LONGEST = 256 * 1024 * 1024  #: bytes of one answer
@@ -57,7 +58,8 @@ class ChildProcess:
         It gets no API key of ours, and imports nothing from the folder that we work in, where anything may lie.
         ``shared``: files that it may use, too, by the same numbers.
         """
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
+        kept = log.without_secrets(os.environ)
+        environment = {k: v for k, v in kept.items() if not k.startswith("TWELVELABS_API_KEY")}
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
                 [sys.executable, "-P", "-m", module],

@@ -286,9 +286,12 @@ def open_api(
         ConfigError: ``base_url`` or ``key`` cannot be used.
     """
     provider, version = settings.provider, _VERSIONS[settings.provider.api]
+    own = settings.platform.model
+    # A model writes at its own pace, and may be asked twice: an answer that is given up would be asked for once more.
+    timeout = max(provider.timeout, 2 * own.timeout + 60) if local and own.base_url else provider.timeout
     transport = Transport(
         _versioned(base_url or version.media.base, version.media.version_path), key,
-        connections=provider.connections, timeout=provider.timeout, clock=clock, rng=rng,
+        connections=provider.connections, timeout=timeout, clock=clock, rng=rng,
     )  # fmt: skip
     spacing = min(provider.poll_spacing, 2.0) if local else provider.poll_spacing
     per_minute = max(6_000, provider.poll_requests_per_minute) if local else provider.poll_requests_per_minute

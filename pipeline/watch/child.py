@@ -14,6 +14,8 @@ from typing import IO
 import anyio
 from anyio.abc import Process
 
+from pipeline.core import log
+
 #: Variables of ours that no other program needs.
 _OURS = ("TWELVELABS_API_KEY", "REELMILL_POST_HEADER", "REELMILL_WATCH__")
 _KEPT = 8_000  #: bytes of what it said last
@@ -29,7 +31,8 @@ class ChildEnd:
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without the key, the webhook's header and the addresses."""
-    return {name: value for name, value in environment.items() if not name.startswith(_OURS) or name.endswith("_FILE")}
+    kept = log.without_secrets(environment)
+    return {name: value for name, value in kept.items() if not name.startswith(_OURS) or name.endswith("_FILE")}
 
 
 async def run_child(words: Sequence[str], given: bytes, timeout: float) -> ChildEnd:

@@ -15,6 +15,7 @@ import httpx
 from pipeline.local.analysis.protocol import (
     AnalysisRefused,
     AnalysisRequest,
+    Brief,
     Clip,
     ProbedFile,
     Reply,
@@ -95,6 +96,11 @@ class Canned:
         spoken = [Clip("sentence", clip.start, clip.end, clip.text) for clip in said]
         unread = () if said else ("conversation",)
         return VideoWords((*said, *spoken, *(Clip("text_in_video", *shown) for shown in self.shown)), unread)
+
+    def brief(self, request: AnalysisRequest) -> Brief:
+        """The words as evidence, and two calm moments."""
+        end = self.seconds if request.end is None else min(request.end, self.seconds)
+        return Brief(request.start or 0.0, end, tuple(self.words(request).of("sentence")), (1.0, 5.0))
 
     def picture(self, path: Path, at: float) -> bytes:
         return f"picture at {at:g}".encode()

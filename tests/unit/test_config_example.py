@@ -29,7 +29,14 @@ def model_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[
         defaults = getattr(defaults, name)
     for name, info in model.model_fields.items():
         path = (*above, name)
-        if path in {("api_key",), ("post_header",), ("origin",), ("jobs", "settings"), ("prices", "models")}:
+        if path in {
+            ("api_key",),
+            ("post_header",),
+            ("model_key",),
+            ("origin",),
+            ("jobs", "settings"),
+            ("prices", "models"),
+        }:
             continue
         if path == ("queries",):  # tables that may be there any number of times, none by default
             yield from ((("queries", key), found, None) for key, found in StandingQuery.model_fields.items())

@@ -92,7 +92,8 @@ def traced(text: str, what: ExtractedContent) -> bool:
     pool = [normal(" ".join(texts)) for texts in by_source.values()]
     fixed = (
         r"a \d+-second video without [^.]*\.|its sound could not be decoded\.|measured: .*|on screen:|"
-        r"nothing said or written; [^.]*\.|part \d+: .*"
+        r"nothing said or written; [^.]*\.|part \d+: .*|longest shot|"
+        r"the longest of \d+ shots runs [^,]*, [\d.]+ seconds without a cut"
     )
     rest = re.sub(fixed, " ", normal(text).rstrip("…"))
     return all(any(part in source for source in pool) for part in _parts(rest, pool))

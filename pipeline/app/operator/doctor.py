@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "fuse.glusterfs", "lustre",
 }  # fmt: skip
 _GB = 1000**3
+_LOOK = 15.0  #: seconds for a look at a model's endpoint
 
 
 async def doctor(settings: Settings) -> list[Finding]:
@@ -155,7 +157,7 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
     chosen = plan.platform
     if chosen.local and not chosen.base_url:
         kind = "no account needed; reads captions and on-screen text, sees nothing"
-        return [Finding("platform", "ok", "local, embedded", kind), *_takes(plan)]
+        return [Finding("platform", "ok", "local, embedded", kind), *_takes(plan), *await _model(plan.settings)]
     key = Finding("API key", "ok" if plan.settings.api_key else "bad", "set" if plan.settings.api_key else "missing")
     try:
         async with open_platform(plan, NullJournal(), SystemClock(), Random()) as api:
@@ -163,6 +165,30 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
     return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts), *_takes(plan)]
+
+
+async def _model(settings: Settings) -> list[Finding]:
+    """Look whether the user's own model is there."""
+    from pipeline.app.wiring.platform import model_endpoint
+
+    endpoint = model_endpoint(settings)
+    if endpoint is None:
+        return [Finding("model", "ok", "none: answers are quoted and measured; [platform.model] names one")]
+    from pipeline.local.analysis.plugins.model.chat import ChatClient
+    from pipeline.local.analysis.plugins.model.endpoint import ModelTrouble
+
+    costs, shown = "answers are quoted and measured instead", f"{endpoint.name} at {endpoint.host}"
+    chat = ChatClient(replace(endpoint, timeout=min(_LOOK, endpoint.timeout)), SystemClock())
+    try:
+        names = await chat.models()
+    except ModelTrouble as trouble:
+        return [Finding("model", "warn", f"{shown}: {trouble.why}", costs)]
+    finally:
+        await chat.aclose()
+    there = endpoint.name in names or f"{endpoint.name}:latest" in names
+    if there or not names:
+        return [Finding("model", "ok", shown)]
+    return [Finding("model", "warn", f"{shown}: the endpoint has {', '.join(names[:8])}", costs)]
 
 
 def _takes(plan: RunPlan) -> Iterator[Finding]:

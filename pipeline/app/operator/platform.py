@@ -11,6 +11,7 @@ from random import Random
 import anyio
 
 from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.platform import model_endpoint
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -56,6 +57,7 @@ async def platform(
             media=media or settings.platform.media,
             fetch=fetcher(settings, youtube, clock, Random()),
             limits=OWN_LIMITS,
+            model=model_endpoint(settings),
         )
         async with served:
             ready(served.base_url, token if settings.api_key is None else "")

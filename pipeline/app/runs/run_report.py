@@ -57,7 +57,7 @@ class RunReporter:
         await self._database.note_run(self._run)
         _log.info("run.started", run=self._run.id, provider=self._provider)
         for note in self._components.plan.price_notes:
-            _log.warning("run.price_unknown", why=note)
+            _log.warning("run.price_note", why=note)
 
     def snapshot(self, *, reading: bool) -> Snapshot:
         """Return how the run stands now; ``reading``: its manifest is still being read."""

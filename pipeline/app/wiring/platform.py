@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.ports.batch_api import BatchApi
 from pipeline.ports.index_api import IndexApi
@@ -19,6 +20,7 @@ from pipeline.ports.store import Journal
 from pipeline.ports.video_api import VideoApi
 
 if TYPE_CHECKING:
+    from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
     from pipeline.source.youtube.client import YouTubeClient
 
 
@@ -71,14 +73,28 @@ async def open_platform(
 
                 fetch = fetcher(settings, youtube, clock, rng)
             server = LocalPlatform(
-                folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch, limits=OWN_LIMITS
-            )
+                folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch, limits=OWN_LIMITS,
+                model=model_endpoint(settings),
+            )  # fmt: skip
             await stack.enter_async_context(server)
             client = _client(plan, server.base_url, token, journal, clock, rng)
             yield await stack.enter_async_context(client)
     else:
         async with _client(plan, chosen.base_url, key, journal, clock, rng) as api:
             yield api
+
+
+def model_endpoint(settings: Settings) -> ModelEndpoint | None:
+    """Return the endpoint of the user's own model, if there is one."""
+    from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
+
+    said, key = settings.platform.model, settings.model_key
+    if not said.base_url:
+        return None
+    return ModelEndpoint(
+        said.base_url, said.name, key.get_secret_value() if key is not None else "", said.images, said.timeout,
+        said.context_tokens,
+    )  # fmt: skip
 
 
 @asynccontextmanager

@@ -6,12 +6,15 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
-from pipeline.budget.prices import PriceList
+from pipeline.budget.prices import PriceList, own_model_rates
+from pipeline.config.local_model import ModelSection
 from pipeline.config.settings import Settings
 from pipeline.core.backoff import Backoff
 from pipeline.core.errors import ConfigError
 from pipeline.core.lifecycle import Policy
+from pipeline.core.net import is_private
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.kit.job import Job
 from pipeline.ports.video_api import Ceilings
@@ -54,7 +57,9 @@ class RunPlan:
 
     @property
     def price_notes(self) -> Sequence[str]:
-        """Sentences about models in use that have no price."""
+        """Sentences about models in use that have no price, or are the user's own."""
+        if self.platform.local:
+            return own_model_notes(self.settings.platform.model)
         if self.settings.provider.api == "v1.2":  # its models are the index's, and are not sold any more
             return ()
         indexing = _index_models(self.settings) if self.settings.index_name else ()
@@ -69,6 +74,8 @@ class RunPlan:
         """
         provider = self.settings.provider
         decides = [self.platform.identity, provider.model, provider.temperature]
+        if self.platform.local and (own := self.settings.platform.model).base_url:
+            decides += [own.name, own.images]
         # On v1.2 a video is uploaded into its index: another one would need another upload.
         index = self.settings.index_name if provider.api != "v1.2" else ""
         return JobPlanner(
@@ -86,7 +93,26 @@ def make_run_plan(settings: Settings) -> RunPlan:
     platform, rules = choose_platform(settings), settings.policy
     policy = Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
     searching = next((name for name in _index_models(settings) if name.startswith("marengo")), "")
-    return RunPlan(settings, platform, PriceList(settings.prices, platform.local, searching), policy)
+    own = settings.platform.model
+    if platform.local and own.base_url and own.priced:
+        prices = PriceList(own_model_rates(own))
+    else:
+        prices = PriceList(settings.prices, platform.local, searching)
+    return RunPlan(settings, platform, prices, policy)
+
+
+def own_model_notes(own: ModelSection) -> Sequence[str]:
+    """Return who else is asked about each video, and what that costs."""
+    host = urlsplit(own.base_url).hostname or ""
+    if not own.base_url or (is_private(host) and not own.priced):
+        return ()
+    sent = "captions, on-screen text and pictures" if own.images else "captions and on-screen text"
+    cost = (
+        "its tokens are in this price, those of the evidence by an estimate"
+        if own.priced
+        else "which may bill them; set [platform.model] input_million_tokens and output_million_tokens to have them counted"
+    )
+    return [f"the model {own.name} at {host} gets {sent} of each video: {cost}"]
 
 
 def _index_models(settings: Settings) -> Sequence[str]:

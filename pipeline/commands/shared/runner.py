@@ -124,7 +124,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     options = {option.key: f"--{name.replace('_', '-')}" for name, option in COMMON.items() if option.key}
     with _no_plugins():
         settings = load(config, flags=nested, options=options)
-    held = [secret.get_secret_value() for secret in (settings.api_key, settings.post_header) if secret is not None]
+    secrets = (settings.api_key, settings.post_header, settings.model_key)
+    held = [secret.get_secret_value() for secret in secrets if secret is not None]
     _known_secrets.extend([*held, *settings.watch.secrets])
     level: str = settings.log.level
     if "level" not in settings.log.model_fields_set:

@@ -17,6 +17,7 @@ from pipeline.local.analysis.protocol import (
     AnalysisRefused,
     AnalysisRequest,
     Analyzer,
+    Brief,
     ProbedFile,
     Reply,
     VideoWords,
@@ -34,7 +35,7 @@ class AnalysisPool(ABC):
 
     @abstractmethod
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Do ``probe``, ``picture``, ``answer`` or ``words``."""
+        """Do ``probe``, ``picture``, ``answer``, ``words`` or ``brief``."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -51,6 +52,10 @@ class AnalysisPool(ABC):
     async def words(self, request: AnalysisRequest) -> VideoWords:
         """Return what is said and written."""
         return VideoWords.from_json(await self.call("words", asdict(request)))
+
+    async def brief(self, request: AnalysisRequest) -> Brief:
+        """Return the evidence that a question is to be answered from."""
+        return Brief.from_json(await self.call("brief", asdict(request)))
 
     async def picture(self, path: Path, at: float) -> bytes:
         """Return the picture at a time as a JPEG."""

@@ -67,6 +67,8 @@ class Reply:
     finish_reason: str
     input_tokens: int
     output_tokens: int
+    warning: str = ""  #: why it is not as good as it might be
+    written_by: str = ""  #: the model that wrote it; empty: quoted and measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,25 @@ class VideoWords:
         return cls(tuple(Clip(**clip) for clip in data["clips"]), tuple(data["unread"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """All evidence of the part that counts, for a model; seconds.
+
+    ``clips`` are in time order: besides the kinds of a search there are ``chapter``, ``shot`` and ``measured``.
+    """
+
+    start: float
+    end: float
+    clips: tuple[Clip, ...]
+    calm: tuple[float, ...] = ()  #: a moment of each shot at which little moves
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Brief:
+        """Read back what ``dataclasses.asdict`` and JSON have made of it."""
+        clips = tuple(Clip(**clip) for clip in data["clips"])
+        return cls(data["start"], data["end"], clips, tuple(data["calm"]))
+
+
 class Analyzer(Protocol):
     """An analysis; its blocking calls raise :class:`AnalysisRefused`."""
 
@@ -116,6 +137,10 @@ class Analyzer(Protocol):
 
     def words(self, request: AnalysisRequest) -> VideoWords:
         """Return what is said, as far as captions tell, and what is written."""
+        ...
+
+    def brief(self, request: AnalysisRequest) -> Brief:
+        """Return the evidence that a question is to be answered from."""
         ...
 
     def picture(self, path: Path, at: float) -> bytes:
@@ -143,4 +168,6 @@ def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
     if do == "picture":
         return base64.b64encode(analyzer.picture(Path(data["path"]), data["at"])).decode()
     request = AnalysisRequest.from_json(data)
+    if do == "brief":
+        return asdict(analyzer.brief(request))
     return asdict(analyzer.words(request) if do == "words" else analyzer.answer(request))

@@ -19,6 +19,7 @@ from pipeline.local.analysis.extract import media, reader
 from pipeline.local.analysis.protocol import (
     AnalysisRefused,
     AnalysisRequest,
+    Brief,
     Clip,
     ProbedFile,
     Reply,
@@ -27,6 +28,7 @@ from pipeline.local.analysis.protocol import (
     truncated,
 )
 from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.moments import calm_moments
 from pipeline.local.analysis.text.sentences import sentences
 from pipeline.local.state.tables import BEGINS
 
@@ -70,6 +72,17 @@ class LocalAnalysis:
         clips += [Clip("sentence", item.start, item.end, item.text) for item in sentences(spoken)]
         no_ocr = ("text_in_video",) if reader.NO_OCR in content.notes else ()
         return VideoWords(tuple(clips), (*(() if spoken else ("conversation",)), *no_ocr))
+
+    def brief(self, request: AnalysisRequest) -> Brief:
+        content = _extract(request)
+        summary = ContentSummary(content, name=request.name, title=request.title, start=request.start, end=request.end)
+        clips = [Clip("sentence", item.start, item.end, item.text) for item in summary.sentences]
+        shown = (item for item in summary.evidence if item.kind != "conversation")
+        clips += [Clip(item.kind, item.start, item.end, item.text) for item in shown]
+        clips += [Clip("measured", summary.start, summary.end, text) for text in summary.measured]
+        clips += [Clip("measured", each.start, each.end, each.text) for each in summary.moments]
+        ordered = sorted(clips, key=lambda clip: (clip.start, clip.end))
+        return Brief(summary.start, summary.end, tuple(ordered), tuple(calm_moments(summary.shots, content.motion)))
 
     def picture(self, path: Path, at: float) -> bytes:
         found = media.jpeg_at(path, at, half_turn=reader.is_turned_wrongly(path, at))

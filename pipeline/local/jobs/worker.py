@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
+from pipeline.local.analysis.plugins.model.writer import ModelWriter
 from pipeline.local.analysis.process_pool import AnalysisPool
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply, VideoWords
 from pipeline.local.jobs.assets import AssetProcessor
@@ -54,11 +55,13 @@ class BackgroundWork:
         workers: int,
         library: MediaLibrary | None = None,
         fetch: Fetch | None = None,
+        writer: ModelWriter | None = None,
     ) -> None:
         self._state = state
         self._pool = pool
         self._clock = clock
         self._limits = limits
+        self._writer = writer  #: where the user has a model
         self._processor = AssetProcessor(state, pool, limits, policy, library)
         self._fetcher = YouTubeFetcher(state, library, fetch, limits.task_bytes, clock)
         indexer = VideoIndexer(state, pool, clock, limits)
@@ -151,7 +154,8 @@ class BackgroundWork:
             error = {**({"code": reply.code} if reply.code else {}), "message": reply.message}
             done = dataclasses.replace(job, status="failed", error=error, completed=now, updated=now)
         else:
-            warning = {"message": CUT_WARNING} if reply.finish_reason == "length" else {}
+            warned = " ".join(filter(None, [reply.warning, CUT_WARNING if reply.finish_reason == "length" else ""]))
+            warning = {"message": warned} if warned else {}
             result = build_result(reply, str(uuid.uuid4()))
             done = dataclasses.replace(job, status="ready", result=result, error=warning, completed=now, updated=now)
 
@@ -179,7 +183,7 @@ class BackgroundWork:
             raise AnalysisRefused("parameter_invalid", "The end_time parameter lies behind the end of the video.")
         if start is not None and start >= asset.duration:
             raise AnalysisRefused("parameter_invalid", "The start_time parameter lies behind the end of the video.")
-        return await self._pool.answer(build_request(self._state, asset, request))
+        return await (self._writer or self._pool).answer(build_request(self._state, asset, request))
 
     async def words(self, asset: AssetRow) -> VideoWords:
         """Return the spoken and written words of a ready asset; raises AnalysisRefused or AnalysisCrashed."""
@@ -197,4 +201,5 @@ def build_result(reply: Reply, generation: str) -> dict[str, Json]:
         "data": reply.text,
         "finish_reason": reply.finish_reason,
         "usage": {"output_tokens": reply.output_tokens, "input_tokens": reply.input_tokens},
+        **({"written_by": reply.written_by} if reply.written_by else {}),
     }

@@ -145,6 +145,13 @@ class ContentSummary:
         return describe_origin(self.facts)
 
     @cached_property
+    def measured(self) -> list[str]:
+        """Sentences about the whole: when it was filmed, where it has sound."""
+        return [
+            text for text in (self.origin, describe_sound(self.facts, self._loudness, self.start, self.end)) if text
+        ]
+
+    @cached_property
     def _weight(self) -> dict[int, float]:
         """How central each sentence is, by its id."""
         return {id(s): float(weight) for s, weight in zip(self.sentences, centrality(self.sentences), strict=True)}
@@ -205,8 +212,7 @@ class ContentSummary:
         screen = f"On screen: {'; '.join(lines)}."
         if self.headings:
             return [f"{video} captions: {describe(self.shots)}.", screen]
-        sound = describe_sound(self.facts, self._loudness, self.start, self.end)
-        measured = [screen if lines else "", self.origin, sound, describe_moments(self.moments)]
+        measured = [screen if lines else "", *self.measured, describe_moments(self.moments)]
         # With what was not read, so that "nothing found" does not claim too much.
         pictures = describe(self.shots, colours=False)
         words = "captions" if lines else "captions or readable text"

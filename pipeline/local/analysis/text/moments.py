@@ -85,6 +85,15 @@ def _loudest(loudness: Sequence[float], start: float, end: float) -> Iterator[Me
         yield MeasuredMoment(float(begin), float(begin + length), "loudest moment", text)
 
 
+def calm_moments(shots: Sequence[Shot], motion: Sequence[float]) -> Iterator[float]:
+    """Yield a time of each shot at which least moves, else its middle."""
+    for shot in shots:
+        inside = range(ceil(shot.start), min(int(shot.end), len(motion)))
+        middle = (shot.start + shot.end) / 2
+        calmest = min(inside, key=lambda at: (motion[at], abs(at + 0.5 - middle)), default=None)
+        yield round(middle if calmest is None else calmest + 0.5, 2)
+
+
 def _mean(values: Sequence[float], first: int, last: int) -> float:
     return sum(values[first:last]) / max(1, last - first)
 

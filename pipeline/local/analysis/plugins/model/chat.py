@@ -1,0 +1,177 @@
+"""Chat completions over HTTP: the only file of the local platform that knows httpx.
+
+Redirects are not followed, so that the key goes where the user has sent it. Nothing is sent twice once it may have been
+billed: only what was refused, or never left, is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import anyio
+import httpx
+
+from pipeline.core.clock import Clock
+from pipeline.core.log import build_spellings
+from pipeline.core.model import Json
+from pipeline.local.analysis.plugins.model.endpoint import ChatAnswer, EndpointDown, ModelEndpoint, ModelTrouble
+from pipeline.local.analysis.plugins.model.questions import to_json_schema
+from pipeline.local.analysis.plugins.model.replies import error_text, read_answer
+
+_MOST = 4 * 1024 * 1024  #: bytes of an answer
+_TRIES = 3
+_LONGEST_WAIT = 30.0  #: seconds before the next try
+_STEPS = 5  #: ways in which a request can be made simpler
+_REFUSED = frozenset({400, 404, 413, 415, 422, 500, 501})  #: statuses of a request that asks for too much
+_Form = Literal["json_schema", "json_object", "none"]
+
+
+class ChatClient:
+    """Asks one endpoint, and remembers what it does not take."""
+
+    def __init__(self, endpoint: ModelEndpoint, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._http = httpx.AsyncClient(
+            verify=ssl.create_default_context(),
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - each call is bounded as a whole
+            trust_env=endpoint.is_remote,  # a proxy is for the world outside
+            headers={
+                "content-type": "application/json",
+                **({"authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}),
+            },
+        )
+        self._key = re.compile(build_spellings(endpoint.key)) if endpoint.key else None
+        self._form: _Form = "json_schema"
+        self._length = "max_tokens"
+        self.sees = endpoint.images  #: False once it has refused pictures
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def models(self) -> Sequence[str]:
+        """Return the names of the models that the endpoint lists; raises ModelTrouble."""
+        status, _, body = await self._send("GET", "/models", None)
+        if status != 200:
+            raise ModelTrouble(self._told(status, body))
+        try:
+            listed = json.loads(body)["data"]
+            return [str(each["id"]) for each in listed]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise ModelTrouble("its list of models cannot be read") from None
+
+    async def ask(
+        self, messages: Sequence[Mapping[str, Json]], schema: Mapping[str, Json] | None, max_tokens: int
+    ) -> ChatAnswer:
+        """Return the model's answer.
+
+        Where the endpoint refuses a schema, pictures or a word of the request, the same is asked without.
+
+        Raises:
+            ModelTrouble: there is no answer, or it is none; EndpointDown where the endpoint is at fault.
+        """
+        for _ in range(_STEPS):
+            body = self._body(messages, schema, max_tokens)
+            status, kind, answer = await self._patiently(body)
+            if status == 200:
+                said = read_answer(answer, kind)
+                return replace(said, text=self._hide(said.text))
+            if status not in _REFUSED or not self._simpler(body, error_text(answer).lower(), status):
+                raise EndpointDown(self._told(status, answer))
+        raise EndpointDown("it refuses every form of the request")
+
+    def _body(
+        self, messages: Sequence[Mapping[str, Json]], schema: Mapping[str, Json] | None, max_tokens: int
+    ) -> dict[str, Json]:
+        sent = messages if self.sees else [_without_pictures(message) for message in messages]
+        body: dict[str, Json] = {"model": self._endpoint.name, "messages": list(sent), self._length: max_tokens}
+        if schema is not None and self._form == "json_schema":
+            form = {"name": "answer", "schema": to_json_schema(schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif schema is not None and self._form == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
+
+    def _simpler(self, body: Mapping[str, Json], said: str, status: int) -> bool:
+        """Leave away what the endpoint has refused; False where nothing is left to leave."""
+        if "max_completion_tokens" in said and self._length == "max_tokens":
+            self._length = "max_completion_tokens"
+            return True
+        pictures = any(isinstance(message["content"], list) for message in body["messages"])
+        if pictures and re.search(r"image|vision|multi-?modal|content.{0,40}(?:string|str\b)", said):
+            self.sees = False
+            return True
+        if "response_format" in body and (status in (400, 422) or re.search(r"schema|format|grammar", said)):
+            self._form = "json_object" if self._form == "json_schema" else "none"
+            return True
+        if pictures and status in (400, 413, 415, 422):
+            self.sees = False
+            return True
+        return False
+
+    async def _patiently(self, body: Mapping[str, Json]) -> tuple[int, str, bytes]:
+        """Send; a refusal for want of room is repeated after a while."""
+        for attempt in range(1, _TRIES + 1):
+            status, wait, answer = await self._send("POST", "/chat/completions", body)
+            if status not in (429, 503) or attempt == _TRIES:
+                return status, wait, answer
+            await self._clock.sleep(min(_LONGEST_WAIT, _seconds(wait) or 2.0**attempt))
+        raise AssertionError("unreachable")
+
+    async def _send(self, method: str, path: str, body: Mapping[str, Json] | None) -> tuple[int, str, bytes]:
+        """Return status, content type (or the wait of a refusal), and the bounded body."""
+        limit, received = self._endpoint.timeout, bytearray()
+        sent = json.dumps(body).encode() if body is not None else None  # ASCII: a name may hold what is no Unicode
+        try:
+            with anyio.fail_after(limit):
+                async with self._http.stream(method, self._endpoint.base_url + path, content=sent) as answer:
+                    async for piece in answer.aiter_bytes():
+                        received += piece
+                        if len(received) > _MOST:
+                            raise EndpointDown("its answer has no end")
+                    kind = answer.headers.get("retry-after" if answer.status_code in (429, 503) else "content-type", "")
+                    return answer.status_code, kind, bytes(received)
+        except TimeoutError:
+            raise EndpointDown(f"it did not answer within {limit:g} s") from None
+        except (httpx.ConnectError, httpx.ProxyError):
+            raise EndpointDown("it cannot be reached") from None
+        except httpx.HTTPError:
+            raise EndpointDown("it broke off its answer") from None
+
+    def _told(self, status: int, body: bytes) -> str:
+        """Return what an answer without an answer means."""
+        said = self._hide(error_text(body))
+        words = {401: "it refuses the key", 403: "it refuses the key", 404: "it has no such model or address"}
+        if 300 <= status < 400:
+            return f"it answered {status}, a redirect, which is not followed: set the new address"
+        what = words.get(status, f"it answered {status}")
+        return f"{what}: {said}" if said else what
+
+    def _hide(self, text: str) -> str:
+        """Return a text without the key, however it is spelt in it."""
+        return self._key.sub("***", text) if self._key is not None else text
+
+
+def _without_pictures(message: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a message as one text; what introduces a picture goes with it."""
+    content = message["content"]
+    if not isinstance(content, list):
+        return dict(message)
+    after = [*(part["type"] for part in content[1:]), ""]
+    texts = [
+        part["text"]
+        for part, then in zip(content, after, strict=True)
+        if part["type"] == "text" and then != "image_url"
+    ]
+    return {**message, "content": "\n\n".join(texts)}
+
+
+def _seconds(text: str) -> float:
+    return float(text) if re.fullmatch(r"\d{1,6}(?:\.\d+)?", text.strip()) else 0.0
