@@ -208,6 +208,7 @@ class ItemQuery:
 
     standing: tuple[Standing, ...] = ()
     mentions: tuple[str, ...] = ()  #: texts that a name of the item or of its results must hold, all of them; as below
+    begins: str = ""  #: how the items' keys begin
     ignored: Sequence[int] = ()  #: ids of stopped tasks that do not count where results are written
     order: Sequence[FactPath] = ()  #: by the first of these texts that is not empty; none: the newest first
     facts: Sequence[FactPath] = ()  #: what to read of other tasks of the video

@@ -270,12 +270,15 @@ class Changes(Protocol):
         """Return up to ``limit`` changed videos, above the mark ``after``, in order.
 
         Each stands there once, with its last change.
-        Changed is a video whose task ``publish`` was done, or was forgotten, since :meth:`catch_up`.
+        Changed is a video whose task ``publish`` was done, or was forgotten, and that is in no :meth:`catch_up` since.
         """
         ...
 
-    async def catch_up(self, mark: int, name: str, value: Json) -> None:
-        """Remember a value, and forget all changes up to a mark, in one transaction."""
+    async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
+        """Remember a value, and forget these changes, in one transaction.
+
+        Return False, with nothing written, where the value is not the one from before: somebody else has caught up.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.core.model import ItemQuery, ListedItem, Spend, Standing, State
 from pipeline.ports.store import Database
+from pipeline.store.sqlite import catalog
 from tests.conformance.store_kit import NOW, bring, each_database
 
 database = each_database()
@@ -68,6 +69,24 @@ async def test_the_newest_come_first_or_the_texts_decide(database: Database) -> 
     order = (("item", "$.line.title"), ("publish", "$.title"), ("item", "$.place"))
     assert await keys(database, order=order) == ["d", "a", "b", "c", "e"]
     assert await keys(database, order=order, standing=("done",), mentions=("beta",)) == ["a", "b"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("few", [-1, 20_000])
+async def test_items_are_chosen_by_how_their_keys_begin(
+    database: Database, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any order and with any other wish, whether they are few or many; letters in their own case."""
+    monkeypatch.setattr(catalog, "FEW", few)
+    for key in ("url:b", "file:a", "url:A", "URL:c", "urls:d", "url"):
+        await bring(database, State.DONE, key, kind="item", data={"title": key})
+    await bring(database, State.DONE, "url:x", kind="video")
+    await bring(database, State.FAILED, "url:failed", kind="item")
+    assert await keys(database, begins="url:") == ["url:failed", "url:A", "url:b"]
+    assert await keys(database, begins="url:", standing=("failed",)) == ["url:failed"]
+    assert await keys(database, begins="url:", order=(("item", "$.title"),)) == ["url:failed", "url:A", "url:b"]
+    assert await keys(database, begins="url:", mentions=("A",)) == ["url:failed", "url:A"]
+    assert await keys(database, begins="youtube:") == []
 
 
 @pytest.mark.asyncio

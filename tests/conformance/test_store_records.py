@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.core.errors import StoreError
-from pipeline.core.model import Lane, Parked, Result, RunNote, Selection, State, Trouble
+from pipeline.core.model import Lane, Parked, Result, RunNote, Selection, Spend, State, Trouble
 from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
@@ -457,9 +457,28 @@ async def test_videos_that_have_changed_are_known_until_someone_catches_up(datab
     assert await changed() == ["v2", "v3", "v1"]
     marks = [video.mark for video in await database.changed_videos(0, 9)]
     assert await changed(marks[0], 1) == ["v3"]
-    await database.catch_up(marks[1], "index", [7])
+    assert not await database.catch_up(marks[:2], "index", [7], [6])
+    assert (len(await changed()), await database.load("index")) == (3, None)
+    assert await database.catch_up(marks[:2], "index", [7], None)
     assert (await changed(), await database.load("index")) == (["v1"], [7])
     await database.forget([task.id for task in await database.tasks(Selection(kinds=("publish",)))], "v1", "now")
     assert sorted(await changed()) == ["v1", "v2", "v3", "v4"]
-    await database.catch_up(10**6, "index", None)
+    assert not await database.catch_up([], "index", [8], None)
+    await database.catch_up([video.mark for video in await database.changed_videos(0, 9)], "index", [8], [7])
     assert await changed() == []
+
+
+@pytest.mark.asyncio
+async def test_the_database_forgets_in_one_step(database: Database) -> None:
+    """Named tasks and the video's results go; of the ledger only names change, and settlements stay what they are."""
+    task = await bring(database, State.DONE, "a", kind="item", subject="v")
+    other = await bring(database, State.DONE, "b", kind="item", subject="w")
+    for key, subject in (("k", "v"), ("k/settled", "v"), ("k/refused", "v"), ("o", "w")):
+        await database.enter(Spend(key, "analyze", 1.0, subject=subject))
+    before = await database.costs("kind")
+    assert await database.forget([task.id, 99], "v", "now") == 1
+    assert await database.forget([], "", "later") == 0
+    assert [each.id for each in await database.tasks(Selection())] == [other.id]
+    assert await database.costs("kind") == before
+    names = [spend.key for spend in await database.spends(["v", "w"])]
+    assert sorted(names) == ["forgotten/now/k", "forgotten/now/k/refused", "forgotten/now/k/settled", "o"]

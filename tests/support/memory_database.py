@@ -238,9 +238,12 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         self._notes[name] = to_json(value)
 
-    async def catch_up(self, mark: int, name: str, value: Json) -> None:
+    async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
+        if await self.load(name) != before:
+            return False
         await self.save(name, value)
-        self._changed = {key: number for key, number in self._changed.items() if number > mark}
+        self._changed = {key: mark for key, mark in self._changed.items() if mark not in marks}
+        return True
 
     async def enter(self, spend: Spend) -> None:
         self._check()

@@ -242,7 +242,7 @@ class MemoryRecords:
         found = [(line, self._listed(line, which)) for line in self._lines.values() if line.kind == "item"]
         found = [
             (line, listed) for line, listed in found
-            if (not which.standing or listed.standing in which.standing)
+            if (not which.standing or listed.standing in which.standing) and line.key.startswith(which.begins)
             and all(any(near.mentions(text) for near in self._written(line)) for text in which.mentions)
         ]  # fmt: skip
         if which.order:

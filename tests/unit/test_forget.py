@@ -15,13 +15,11 @@ import pytest
 from pipeline.app.items.forget import Forgetting
 from pipeline.app.operator.find_item import is_known
 from pipeline.core.errors import ConfigError
-from pipeline.core.model import Forgotten, Selection, Spend, State
+from pipeline.core.model import Forgotten, Selection
 from pipeline.gallery.data_files import captions_name
 from pipeline.ingest.remote_names import STORE_NAME, build_custom_id
 from pipeline.ports.inventory import RemoteObject
-from pipeline.ports.store import Database
 from pipeline.sink.disk import DiskSink
-from tests.conformance.store_kit import bring, each_database
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fake_inventory import FakeInventory
 from tests.support.fake_knowledge import FakeKnowledge
@@ -29,8 +27,6 @@ from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, paid, settings_for
 from tests.support.vendor import Account
-
-database = each_database()
 
 
 def virtual(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
@@ -257,19 +253,3 @@ async def test_a_folder_that_is_half_gone_is_finished(tmp_path: Path) -> None:
     (home / "gist.json").unlink()
     await forget(rig, films[0].key)
     assert not home.exists()
-
-
-@pytest.mark.asyncio
-async def test_the_database_forgets_in_one_step(database: Database) -> None:
-    """Named tasks and the video's results go; of the ledger only names change, and settlements stay what they are."""
-    task = await bring(database, State.DONE, "a", kind="item", subject="v")
-    other = await bring(database, State.DONE, "b", kind="item", subject="w")
-    for key, subject in (("k", "v"), ("k/settled", "v"), ("k/refused", "v"), ("o", "w")):
-        await database.enter(Spend(key, "analyze", 1.0, subject=subject))
-    before = await database.costs("kind")
-    assert await database.forget([task.id, 99], "v", "now") == 1
-    assert await database.forget([], "", "later") == 0
-    assert [each.id for each in await database.tasks(Selection())] == [other.id]
-    assert await database.costs("kind") == before
-    names = [spend.key for spend in await database.spends(["v", "w"])]
-    assert sorted(names) == ["forgotten/now/k", "forgotten/now/k/refused", "forgotten/now/k/settled", "o"]

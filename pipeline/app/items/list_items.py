@@ -103,7 +103,8 @@ class _Asked:
         parts = {part for part in map(rare_part, texts) if part.isascii() and part}
         standing = dict.fromkeys(_STANDING[state] for state in self._which.states)
         order = _TITLES if self._which.by_title else ()
-        return ItemQuery(tuple(standing), tuple(sorted(parts)), ignored, order, _WRITTEN)
+        begins = f"{self._which.source}:" if self._which.source in _KINDS else ""
+        return ItemQuery(tuple(standing), tuple(sorted(parts)), begins, ignored, order, _WRITTEN)
 
     def fits(self, row: ItemRow) -> bool:
         """Return True for a row that was asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import astuple
@@ -47,11 +48,12 @@ class ResultsIndex:
         noted, changed = await self._database.load(_NOTE), await self._database.changed_videos(0, _FEW + 1)
         before = IndexStamp(*noted) if noted else None
         stamp = await self._amend(before, changed) if before is not None and len(changed) <= _FEW else None
+        marks = array("q", (video.mark for video in changed))
         if stamp is None:
-            changed = await self._note_changed(changed)
+            await self._note_changed(changed, marks)
             stamp = await self._sink.write_index(self.lines(), self._keep)
-        if stamp != before or changed:
-            await self._database.catch_up(changed[-1].mark if changed else 0, _NOTE, list(astuple(stamp)))
+        if stamp != before or marks:
+            await self._database.catch_up(marks, _NOTE, list(astuple(stamp)), noted)
 
     async def _amend(self, stamp: IndexStamp, changed: Sequence[ChangedVideo]) -> IndexStamp | None:
         keys = {_beginning(video.key): video.key for video in changed}
@@ -65,18 +67,16 @@ class ResultsIndex:
 
         return await self._sink.amend_index(stamp, list(keys), find, self._keep)
 
-    async def _note_changed(self, changed: list[ChangedVideo]) -> list[ChangedVideo]:
-        """Note what has changed as ours; return its last page.
+    async def _note_changed(self, page: Sequence[ChangedVideo], marks: array[int]) -> None:
+        """Note what has changed as ours, from this page on, and its marks.
 
         What was forgotten has no line, and is nobody else's either.
         """
-        page = changed
         while page:
-            changed = page
             for video in page:
                 self._ours.add(video.key)
             page = await self._database.changed_videos(page[-1].mark, _FEW)
-        return changed
+            marks.extend(video.mark for video in page)
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield our lines, oldest video first."""

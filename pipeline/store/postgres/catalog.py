@@ -46,6 +46,9 @@ def find_ids(which: ItemQuery) -> tuple[str, Values]:
         worst = _WORST.format(ignored=values.add([*which.ignored]))
         stands.append(f"item.state = 'done' AND {worst} = ANY ({values.add(weights)}::bigint[])")
     where = ["item.kind = 'item'", f"({' OR '.join(stands)})", *(_mention(text, values) for text in which.mentions)]
+    if which.begins:
+        begins = values.add(which.begins)
+        where.append(f"item.key >= {begins} AND item.key < {begins} || chr(1114111)")
     if not which.order:
         return f"SELECT id FROM task AS item WHERE {' AND '.join(where)} ORDER BY id DESC", values
     texts = [f"nullif({_fact(path)} #>> '{{}}', '')" for path in which.order]

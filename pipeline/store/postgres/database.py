@@ -116,6 +116,10 @@ class PostgresDatabase(PostgresRecords):
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(_enter, spend))
 
+    async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
+        old = None if before is None else to_json(before)
+        return await self._writing().transaction(partial(_catch_up, [*marks], name, to_json(value), old))
+
     # ---------------------------------------------------------------------------------------------------- upkeep
 
     async def drop_answers(self, ids: Sequence[int]) -> int:
@@ -145,6 +149,15 @@ class PostgresDatabase(PostgresRecords):
 
 async def _enter(spend: Spend, transaction: Transaction) -> None:
     await transaction.columns(queries.ENTER_SPEND, [encode_spend(spend)])
+
+
+async def _catch_up(marks: list[int], name: str, value: str, before: str | None, transaction: Transaction) -> bool:
+    there = await transaction.fetch(queries.NOTE_TO_WRITE, name)
+    if (there[0][0] if there else None) != before:
+        return False
+    await transaction.count(queries.SAVE, name, value)
+    await transaction.count(queries.CATCH_UP, marks)
+    return True
 
 
 async def _forget(tasks: list[int], subject: str, before: str, transaction: Transaction) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.model import (
     About,
+    ChangedVideo,
     CostGroup,
     CostKey,
     Counts,
@@ -110,6 +111,8 @@ ANSWERS = """
 SELECT id, subject, fingerprint, octet_length(body) + octet_length(meta) FROM result
 WHERE job = '_answer' AND created < $1 AND id > $2 ORDER BY id LIMIT $3
 """
+#: A page of the videos that have changed.
+CHANGED = "SELECT mark, key FROM changed WHERE mark > $1 ORDER BY mark LIMIT $2"
 #: Runs behind the newest.
 SURPLUS_RUNS = """
 SELECT count(*), coalesce(sum(octet_length(summary)), 0)::bigint
@@ -230,6 +233,9 @@ class PostgresRecords:
     async def load(self, name: str) -> Json | None:
         rows = await self._read(NOTE, name)
         return loads(rows[0][0]) if rows else None
+
+    async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
+        return [ChangedVideo(*row) for row in await self._read(CHANGED, after, limit)]
 
     async def answers(self, before: float, after_id: int, limit: int) -> list[StoredAnswer]:
         return [StoredAnswer(*row) for row in await self._read(ANSWERS, before, after_id, limit)]

@@ -29,14 +29,18 @@ _WEIGHTS: dict[Standing, int] = {"done": 0, "working": 1, "failed": 2, "held": 3
 _OWN: dict[Standing, tuple[str, ...]] = {
     "done": (), "working": ("pending", "running"), "failed": ("failed",), "held": ("held",), "cancelled": ("cancelled",),
 }  # fmt: skip
-#: Stopped or live tasks of videos in such a state, up to a number: so few that their items are looked up one by one.
+#: So few tasks are looked up one by one; of more, the first that fit are met soon in the order of the list.
 FEW = 20_000
+#: Stopped or live tasks of videos in such a state, up to that number.
 COUNT_FEW = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM task INDEXED BY task_state
     WHERE state IN (SELECT value FROM json_each(?)) AND kind <> 'item' LIMIT {FEW + 1}
 )
 """
+_BEGINS = "key >= :begins AND key < :begins || char(1114111)"
+#: Tasks whose keys begin so, up to that number.
+COUNT_BEGINNING = f"SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_identity WHERE {_BEGINS} LIMIT {FEW + 1})"
 _RARE = """
 item.id IN (
     SELECT named.id FROM task AS near INDEXED BY task_state
@@ -67,16 +71,22 @@ def rare_states(which: ItemQuery) -> tuple[str, ...]:
     return tuple(state for word in which.standing for state in (_OWN[word] if word != "cancelled" else ()))
 
 
-def find_ids(which: ItemQuery, *, rare: Sequence[str], newest: bool = True) -> tuple[str, dict[str, Json]]:
+def find_ids(
+    which: ItemQuery, *, rare: Sequence[str], few: bool = False, newest: bool = True
+) -> tuple[str, dict[str, Json]]:
     """Return a query for the ids of the items in order, and its parameters.
 
-    ``rare``: the few tasks in these states are looked up, instead of every done item. ``newest``: of the newest schema.
+    ``rare``: the few tasks in these states are looked up, instead of every done item; ``few``: those whose keys begin as
+    asked. ``newest``: of the newest schema.
     """
     wanted = which.standing or ("done", "working", "failed", "held", "cancelled")
     values: dict[str, Json] = {"ignored": to_json(list(which.ignored)), "rare": to_json(list(rare))}
     found = [_mention(text, at, values, newest=newest) for at, text in enumerate(which.mentions)]
     texts_of = f"WITH {', '.join(found)} " if found else ""
     also = [f"item.id IN mention{at}" for at in range(len(found))]
+    if which.begins:
+        values["begins"] = which.begins
+        also.append(f"item.id IN (SELECT id FROM task WHERE {_BEGINS})" if few else f"{_BEGINS}")
     columns = "item.id, item.subject, item.data" if which.order else "item.id"
     parts = [_of_state(state, also, columns) for word in wanted for state in _OWN[word]]
     weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]

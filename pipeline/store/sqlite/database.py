@@ -22,7 +22,7 @@ from pipeline.store.group_commit import GroupCommit
 from pipeline.store.sqlite import queries, schema
 from pipeline.store.sqlite.connection import Connection
 from pipeline.store.sqlite.errors import translate_errors
-from pipeline.store.sqlite.reads import SqliteRecords, selected
+from pipeline.store.sqlite.reads import NOTE, SqliteRecords, selected
 from pipeline.store.sqlite.writer import Writer
 from pipeline.store.sqlite.writes import bulk, write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest
@@ -224,8 +224,9 @@ class SqliteDatabase(SqliteRecords):
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
 
-    async def catch_up(self, mark: int, name: str, value: Json) -> None:
-        await self._writing().transaction(partial(_catch_up, mark, (name, to_json(value))))
+    async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
+        note, old = (encode_name(name), to_json(value)), None if before is None else to_json(before)
+        return await self._writing().transaction(partial(_catch_up, to_json(list(marks)), note, old))
 
     # ---------------------------------------------------------------------------------------------------- upkeep
 
@@ -255,9 +256,13 @@ class SqliteDatabase(SqliteRecords):
         return self._writer
 
 
-def _catch_up(mark: int, note: tuple[str, str], connection: sqlite3.Connection) -> None:
+def _catch_up(marks: str, note: tuple[str, str], before: str | None, connection: sqlite3.Connection) -> bool:
+    there = connection.execute(NOTE, note[:1]).fetchone()
+    if (there and there[0]) != before:
+        return False
     connection.execute(queries.SAVE, note)
-    connection.execute(queries.CATCH_UP, (mark,))
+    connection.execute(queries.CATCH_UP, (marks,))
+    return True
 
 
 def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connection) -> int:

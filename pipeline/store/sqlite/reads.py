@@ -317,7 +317,8 @@ class SqliteRecords:
         rare = catalog.rare_states(which)
         if rare and (await self._read(catalog.COUNT_FEW, (to_json(list(rare)),)))[0][0] > catalog.FEW:
             rare = ()
-        found = catalog.find_ids(which, rare=rare, newest=self._newest)
+        beginning = (await self._read(catalog.COUNT_BEGINNING, {"begins": which.begins}))[0][0] if which.begins else 0
+        found = catalog.find_ids(which, rare=rare, few=beginning <= catalog.FEW, newest=self._newest)
         with translate_errors(self._path):
             ids = await self._reader.run(lambda db: db.execute(*found))
         try:
