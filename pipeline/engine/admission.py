@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from random import Random
 
 from pipeline.core.clock import Clock
@@ -14,9 +13,9 @@ from pipeline.core.outcome import Park
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
 
-_LONGEST = 3_600.0  #: seconds of a pause that is no waiting for a limit
 #: Lanes in which an answer is awaited.
 _AWAITED = (Lane.POLL, Lane.BATCH)
+_LANES = frozenset(lane.value for lane in Lane)
 _TOLD = 60.0  #: seconds of a pause from which on people are told
 
 
@@ -28,7 +27,7 @@ class RunEnd:
     cause: str = ""  #: of ``halted``: operator, config or store
     budget: Trouble | None = None
     output: Trouble | None = None  #: results could not be written: the next run writes them first
-    parked: dict[Lane, Parked] = field(default_factory=dict)
+    parked: dict[Lane, Parked] = field(default_factory=dict)  #: for longer than was to be waited for
     later: float | None = None  #: epoch seconds at which the first task that was not waited for falls due
     interrupted: bool = False
     time_up: bool = False  #: the time that the run was given is over
@@ -40,10 +39,20 @@ class RunEnd:
         return self.interrupted or self.time_up
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A parked lane, and whether people are told of it."""
+
+    parked: Parked
+    told: bool
+
+
 class LaneAdmission:
     """Says how many tasks each lane may take now.
 
-    A *paused* lane opens by itself soon. A *closed* one stays closed for this run; if it is parked, until its time.
+    What rests until a time is a row of the database, whichever process has parked it; this is a view of those rows. A lane
+    that opens within the patience is *paused*: it is waited for. One that opens later is *closed*: the run may end without
+    it. The budget and the output folder close lanes for this run only.
     """
 
     def __init__(
@@ -54,13 +63,12 @@ class LaneAdmission:
         self._run_end = run_end
         self._in_hand = in_hand
         self._patience = patience
-        self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
-        self._reasons: dict[Lane, Trouble] = {}  # of pauses that are long enough to be told
-        self._closed: set[Lane] = set()
+        self._resting: dict[Lane, _Rest] = {}  # as last read, and what was parked here since
+        self._closed: set[Lane] = set()  # for this run
         self._over_budget = False  # the paying lane goes on in rounds
         self._progress = False  # whether this round moved anything
         self._awaiting = False  # an idle round waits for answers, which free what was reserved for more
-        self._breaker = OutputBreaker(clock, rng, self._paused, self._closed)
+        self._breaker = OutputBreaker(clock, rng, self._closed)
 
     # ------------------------------------------------------------------------------------------------- what is open
 
@@ -69,7 +77,7 @@ class LaneAdmission:
         now = self._clock.now()
         self._reopen(now)
         free = {lane: width - self._metrics.busy(lane) for lane, width in widths.items()}
-        for lane in self._closed | set(self._waiting(now)):
+        for lane in self._closed | set(self._resting) | set(self._breaker.pauses()):
             free[lane] = 0
         if self._awaiting or (self._over_budget and self._metrics.running[Lane.ANALYZE]):
             free[Lane.ANALYZE] = 0
@@ -78,47 +86,44 @@ class LaneAdmission:
         return {lane: max(0, number) for lane, number in free.items()}
 
     def pauses(self) -> list[float]:
-        """Return the seconds until each paused lane opens."""
+        """Return the seconds until each lane that rests opens."""
         now = self._clock.now()
-        return [self._paused[lane] - now for lane in self._waiting(now)]
+        return [*(each.parked.until - now for each in self._resting.values()), *self._breaker.pauses().values()]
 
     def paused(self) -> list[Lane]:
-        """Return the lanes that open by themselves."""
-        return [lane for lane in self._waiting(self._clock.now()) if lane not in self._closed]
+        """Return the lanes that open soon enough to be waited for."""
+        soon = {*self._resting, *self._breaker.pauses()} - set(self._run_end.parked)
+        return [lane for lane in Lane if lane in soon - self._closed]
 
     def told(self) -> list[Parked]:
         """Return the lanes that are parked, or paused for a minute or more."""
-        waiting = set(self._waiting(self._clock.now())) - set(self._run_end.parked)
-        paused = [Parked(lane.value, self._paused[lane], why) for lane, why in self._reasons.items() if lane in waiting]
-        return [*self._run_end.parked.values(), *paused]
+        parked = self._run_end.parked
+        paused = [each.parked for lane, each in self._resting.items() if each.told and lane not in parked]
+        return [*parked.values(), *paused]
 
     def not_closed(self) -> list[Lane]:
         """Return the lanes in which this run can still do something."""
-        return [lane for lane in Lane if lane not in self._closed]
-
-    def _waiting(self, now: float) -> list[Lane]:
-        most = max(self._patience, _LONGEST)  # what is further away was set by a clock that has been set back since
-        return [lane for lane, until in self._paused.items() if now < until <= now + most]
+        return [lane for lane in Lane if lane not in self._closed and lane not in self._run_end.parked]
 
     def _reopen(self, now: float) -> None:
-        """Open the parked lanes whose time has come."""
-        parked = self._run_end.parked
-        for lane in [lane for lane, each in parked.items() if each.until <= now]:
-            del parked[lane]
-            if lane is not Lane.ANALYZE or self._run_end.budget is None:
-                self._closed.discard(lane)
+        """Open the lanes whose time has come, and sort the others by the patience."""
+        self._resting = {lane: each for lane, each in self._resting.items() if each.parked.until > now}
+        late = now + self._patience
+        self._run_end.parked = {lane: each.parked for lane, each in self._resting.items() if each.parked.until > late}
 
-    def forget_parks(self) -> None:
-        """Open the parked lanes: the clock by which their times were told was wrong."""
-        self._reopen(inf)
+    def see(self, parked: Sequence[Parked]) -> None:
+        """Take in which lanes are parked, by whichever process."""
+        known, self._resting = self._resting, {}
+        for each in parked:
+            if each.scope in _LANES:
+                self._rest(Lane(each.scope), each, known.get(Lane(each.scope)))
+        self._reopen(self._clock.now())
+
+    def _rest(self, lane: Lane, parked: Parked, known: _Rest | None) -> None:
+        told = parked.until - self._clock.now() >= _TOLD or (known is not None and known.told)
+        self._resting[lane] = _Rest(parked, told)
 
     # ---------------------------------------------------------------------------------------------- what closes them
-
-    def respect(self, parked: Parked) -> None:
-        """Keep a lane closed until the time that an earlier run has set."""
-        lane = Lane(parked.scope)
-        self._closed.add(lane)
-        self._run_end.parked[lane] = parked
 
     def end_budget_round(self) -> None:
         """Over budget, admit in rounds; close the paying lane after an idle one.
@@ -143,7 +148,7 @@ class LaneAdmission:
             self._breaker.reset(kind)
 
     def park(self, park: Park, kind: str, policy: Policy) -> Parked | None:
-        """Close what a verdict asks for; return what later runs must know."""
+        """Close what a verdict asks for; return what every process must know."""
         if park.scope == "budget":
             if not self._over_budget:  # tasks beside this one may just have been admitted
                 self._over_budget = self._progress = True
@@ -156,17 +161,10 @@ class LaneAdmission:
         return self._park_lane(Lane(park.scope), park)
 
     def _park_lane(self, lane: Lane, park: Park) -> Parked | None:
-        wait = park.until - self._clock.now()
-        if wait <= self._patience:
-            if wait >= _TOLD:
-                self._reasons[lane] = park.trouble
-            elif self._paused.get(lane, 0.0) <= self._clock.now():
-                self._reasons.pop(lane, None)
-            self._paused[lane] = max(park.until, self._paused.get(lane, 0.0))
+        now, known = self._clock.now(), self._resting.get(lane)
+        if park.until <= now or (known is not None and known.parked.until >= park.until):
             return None
-        self._closed.add(lane)
-        known = self._run_end.parked.get(lane)
-        if known is not None and known.until >= park.until:
-            return None
-        self._run_end.parked[lane] = Parked(lane.value, park.until, park.trouble)
-        return self._run_end.parked[lane]
+        parked = Parked(lane.value, park.until, park.trouble)
+        self._rest(lane, parked, known)
+        self._reopen(now)
+        return parked

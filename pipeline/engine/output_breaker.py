@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from pipeline.core import log
@@ -21,36 +21,40 @@ _MARGIN_SECONDS = 5.0  #: by so much these wait longer than the write that finds
 class OutputBreaker:
     """Pauses lanes after a failed write, and lets one write try (half-open).
 
-    It closes them if that fails too long. ``paused`` and ``closed`` are the pool's own.
+    It closes them if that fails too long; ``closed`` is the pool's own. The disk is this machine's: no other process is told.
     """
 
     clock: Clock
     rng: Random
-    paused: dict[Lane, float]
     closed: set[Lane]
+    paused: dict[Lane, float] = field(default_factory=dict)  #: until when, monotonic seconds
     kind: str = ""  #: of the task that failed first
     times: int = 0  #: failures in a row
     since: float = 0.0  #: of the first failure, monotonic seconds
 
     def tripped(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
         """Count a failed write: pause the lanes, or close them and return True."""
-        now = self.clock.now()
-        if Lane.WRITE in self.closed or self.paused.get(Lane.WRITE, 0.0) > now:
+        now = self.clock.monotonic()
+        if Lane.WRITE in self.closed or Lane.WRITE in self.pauses():
             return False  # another write has tripped it already
         _log.warning("output.blocked", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
         if not self.times:
-            self.kind, self.since = kind, self.clock.monotonic()
+            self.kind, self.since = kind, now
         self.times += 1
         delay = policy.backoff.delay(self.times, self.rng)
-        if self.times >= policy.attempts or self.clock.monotonic() + delay - self.since > _GIVE_UP_SECONDS:
+        if self.times >= policy.attempts or now + delay - self.since > _GIVE_UP_SECONDS:
             self.closed |= set(Lane) - {Lane.POLL}
             return True
         self.paused.update({Lane.WRITE: now + delay, **dict.fromkeys(_PILING, now + delay + _MARGIN_SECONDS)})
         return False
 
+    def pauses(self) -> dict[Lane, float]:
+        """Return the seconds until each paused lane opens."""
+        now = self.clock.monotonic()
+        return {lane: until - now for lane, until in self.paused.items() if until > now}
+
     def reset(self, kind: str) -> None:
         """Open the lanes again after a good end of the kind that failed."""
         if self.times and kind == self.kind:
             self.times = 0
-            for lane in (Lane.WRITE, *_PILING):
-                self.paused.pop(lane, None)
+            self.paused.clear()

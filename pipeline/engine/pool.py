@@ -58,7 +58,7 @@ class PoolOptions:
     widths: Mapping[Lane, int]
     lease: float = 120.0
     in_hand: int = 200  #: most videos in the provider's hands at once: uploads wait for polls
-    patience: float = 600.0  #: a lane parked for longer is remembered, and the run may end without it
+    patience: float = 600.0  #: a lane that is parked for longer is not waited for: the run may end without it
     horizon: float = 3600.0  #: what falls due later than this is not waited for: the run may end without it, too
     stop_grace: float = 20.0
     store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
@@ -133,10 +133,6 @@ class Pool:
         if now:
             self._leases.cancel_all()
 
-    def respect(self, parked: Parked) -> None:
-        """Keep a lane closed until the time that an earlier run has set."""
-        self._admission.respect(parked)
-
     @property
     def waits(self) -> list[Parked]:
         """The lanes that wait, with the reason and the end."""
@@ -187,8 +183,12 @@ class Pool:
         number = await self._insist(lambda: self._store.bring_forward(self._clock.now()))
         if number:
             _log.warning("engine.clock_was_set_back", tasks=number, why="they would wait for as long as it was ahead")
-            self._admission.forget_parks()
             self.wake()
+        await self._insist(self._see_parks)
+
+    async def _see_parks(self) -> None:
+        """Look which lanes are parked; another process may have parked or opened one."""
+        self._admission.see(await self._store.parked(self._clock.now()))
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
         waits = AwayPatience(self._options.store_patience)
@@ -237,6 +237,7 @@ class Pool:
 
     async def _delay(self) -> float | None:
         """Return how long to wait for work; None when nothing is left."""
+        await self._see_parks()
         now = self._clock.now()
         busy = bool(len(self._leases) or self._feeding)
         soonest = [_IDLE_SECONDS, *self._admission.pauses()]
@@ -291,6 +292,7 @@ class Pool:
                     # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
                     if not self._leases.holds(task):
                         await self._lose(task)
+                await self._see_parks()
                 self.metrics.start_from(await self._store.counts())
             except DatabaseAway as error:
                 _log.warning("store.away", why=str(error))
@@ -407,10 +409,11 @@ class Pool:
         if parked is None:
             return
         try:
-            await self._insist(lambda: self._store.park(parked))
+            await self._insist(lambda: self._store.park(parked, self._clock.now()))
         except StoreError as error:
             self.halt(error.trouble)
-        _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
+        if parked.until - self._clock.now() > self._options.patience:
+            _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
 
     def halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
         """Claim nothing more and let running steps finish.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from pipeline.core.model import (
     About,
@@ -32,6 +32,11 @@ from pipeline.core.model import (
 
 if TYPE_CHECKING:
     from pipeline.core.lifecycle import Transition
+
+
+T = TypeVar("T")
+#: Looks at what is remembered (None: nothing); returns what to remember from now on (None: as it is), and its own answer.
+Change = Callable[[Json | None], tuple[Json | None, T]]
 
 
 class ApplyAnswer(Enum):
@@ -102,7 +107,7 @@ class Store(Protocol):
         ...
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the smallest due time in these lanes, unparked, or None."""
+        """Return the smallest due time in these lanes, parked or not, or None."""
         ...
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
@@ -115,8 +120,8 @@ class Store(Protocol):
         """
         ...
 
-    async def park(self, parked: Parked) -> None:
-        """Remember that a scope rests until a time; the later one counts."""
+    async def park(self, parked: Parked, now: float) -> None:
+        """Let a lane rest until a time, for every process; the later one counts."""
         ...
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
@@ -131,8 +136,8 @@ class Store(Protocol):
         """Shorten the waits that began after ``now``; return how many.
 
         Each is as long as it was to be, from now on. For a clock that was set back: else what was to wait a minute waits
-        for as long as it was ahead. Where any did, what is parked is forgotten, too: nobody can tell from when it counts, and
-        what is still closed is parked again by the first that tries.
+        for as long as it was ahead. What was parked after ``now`` is forgotten, and everything that is parked where any task
+        waited so: what is still closed is parked again by the first that tries.
         """
         ...
 
@@ -256,6 +261,14 @@ class Journal(Protocol):
 
     async def save(self, name: str, value: Json) -> None:
         """Remember a value under a name."""
+        ...
+
+    async def change(self, name: str, change: Change[T]) -> T:
+        """Look at a value and remember another, alone among all processes.
+
+        Return the change's answer.
+        ``change`` is quick, asks nobody and may be called again; what it raises leaves the value as it is.
+        """
         ...
 
     async def enter(self, spend: Spend) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.model import Lane, State, Task
-from pipeline.store.encoding import Move, QueueEntry
+from pipeline.store.encoding import Move, QueueEntry, Row
 
 #: A lease as it is held: task id, owner, token.
 Fence = tuple[int, str, int]
@@ -24,10 +24,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """One caller's share of a group: an outcome, tasks, or a claim."""
+    """One caller's share of a group: an outcome, tasks, a park, or a claim."""
 
     move: Move | None = None
     entries: Sequence[QueueEntry] = ()
+    park: Row | None = None
     claim: Claim | None = None
 
 

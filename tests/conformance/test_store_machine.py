@@ -138,7 +138,7 @@ class SideBySide(RuleBasedStateMachine):
             case "renew":
                 self.same("renew", self.known[-1 - number :], self.now + length)
             case "park":
-                self.same("park", Parked(scope.value, self.now + length, Trouble("p", "Spent.")))
+                self.same("park", Parked(scope.value, self.now + length, Trouble("p", "Spent.")), self.now)
             case "unpark":
                 self.same("unpark", [scope.value], list(which.classes), self.now)
             case "bring_forward":
@@ -151,11 +151,10 @@ class SideBySide(RuleBasedStateMachine):
                 self._reopen()
 
     def _reopen(self) -> None:
-        """What is stored survives being closed; the time of the last claim is told again by the next one."""
+        """What is stored survives being closed."""
         for sort in self.sorts[1:]:
             self.runner.run(self.sides[sort].aclose())
             self.sides[sort] = self._opened(sort)
-        self.same("claim", {}, "nobody", self.now, self.now)
 
     @invariant()
     def look_alike(self) -> None:

@@ -249,8 +249,8 @@ async def test_claim_keeps_to_the_room_of_each_lane(database: Database) -> None:
 async def test_a_parked_lane_gives_nothing_until_its_time(database: Database) -> None:
     """Parked until a time means not before it; other lanes and scopes are not touched; unpark opens at once."""
     await database.submit([placed("f"), placed("p", lane=Lane.POLL)], 0.0)
-    await database.park(Parked("fetch", NOW + 10, TROUBLE))
-    await database.park(Parked("source:youtube", NOW + 10, TROUBLE))
+    await database.park(Parked("fetch", NOW + 10, TROUBLE), NOW)
+    await database.park(Parked("source:youtube", NOW + 10, TROUBLE), NOW)
     (task,) = await claim(database)
     assert task.key == "p"
     assert await claim(database, NOW + 9.9) == []
@@ -278,15 +278,27 @@ async def test_a_clock_that_is_set_back_lets_nobody_wait_longer(database: Databa
     assert await database.apply(back, NOW - 50) is ApplyAnswer.WRITTEN
     running = {task.key: task.wake_at for task in await database.tasks(Selection()) if task.key in ("running", "due")}
     quota = Trouble("quota", "Spent.")
-    await database.park(Parked("poll", NOW + day + 60, quota))
+    await database.park(Parked("poll", NOW + day + 60, quota), NOW)
     assert await database.bring_forward(NOW) == 1
     assert await database.parked(NOW) == []
-    await database.park(Parked("poll", NOW + 60, quota))
+    await database.park(Parked("poll", NOW + 60, quota), NOW)
     assert await database.bring_forward(NOW) == 0
     assert len(await database.parked(NOW)) == 1
     assert {task.key: task.wake_at for task in await database.tasks(Selection())} == {
         "retry": NOW + 60, "known": NOW + 500, **running,
     }  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_set_back_keeps_no_lane_parked_that_nothing_waits_in(database: Database) -> None:
+    """What was parked in what is the future now is forgotten, though no task sleeps; what was parked before stays."""
+    day, quota = 86_400.0, Trouble("quota", "Spent.")
+    await database.submit([placed("due", lane=Lane.POLL)], NOW)
+    await database.park(Parked("poll", NOW + day + 60, quota), NOW + day)
+    await database.park(Parked("fetch", NOW + 600, quota), NOW - 10)
+    assert await database.bring_forward(NOW) == 0
+    assert [each.scope for each in await database.parked(NOW)] == ["fetch"]
+    assert [task.key for task in await claim(database)] == ["due"]
 
 
 @pytest.mark.asyncio
@@ -301,7 +313,7 @@ async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(dat
         trouble, after = ends[task.key]
         back = moved(task, State.PENDING, trouble=trouble, wake_at=NOW + after, lane=task.lane)
         assert await database.apply(back, NOW) is ApplyAnswer.WRITTEN
-    await database.park(Parked("fetch", NOW + 600, quota))
+    await database.park(Parked("fetch", NOW + 600, quota), NOW)
     assert await database.unpark(["poll"], [], NOW + 1) == 0
     assert await database.unpark(["fetch"], ["quota", "unheard"], NOW + 1) == 2
     assert await database.unpark(["fetch"], ["quota"], NOW + 1) == 0
@@ -312,8 +324,8 @@ async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(dat
 
 
 @pytest.mark.asyncio
-async def test_next_due_is_the_soonest_in_open_lanes(database: Database) -> None:
-    """The smallest due time of pending tasks in these lanes, due or not; parked lanes and other states do not count."""
+async def test_next_due_is_the_soonest_in_these_lanes(database: Database) -> None:
+    """The smallest due time of pending tasks, due or not, in a parked lane as well; other states do not count."""
     assert await database.next_due(list(Lane)) is None
     await bring(database, State.DONE, "done")
     tasks = [placed("f", due=50.0), placed("f2", due=40.0, rank=-3), placed("f3", due=90.0, rank=5)]
@@ -323,19 +335,8 @@ async def test_next_due_is_the_soonest_in_open_lanes(database: Database) -> None
     assert await database.next_due([Lane.FETCH, Lane.FETCH]) == 40.0
     assert await database.next_due([Lane.WRITE]) is None
     assert await database.next_due([]) is None
-    await database.park(Parked("poll", 1e9, TROUBLE))
-    assert await database.next_due(list(Lane)) == 40.0
-
-
-@pytest.mark.asyncio
-async def test_next_due_sees_a_lane_again_when_its_parking_is_over(database: Database) -> None:
-    """Parked means parked at the time of the last claim."""
-    await database.submit([placed("p", lane=Lane.POLL, due=NOW + 500)], 0.0)
-    await database.park(Parked("poll", NOW + 10, TROUBLE))
-    await claim(database, NOW)
-    assert await database.next_due(list(Lane)) is None
-    await claim(database, NOW + 10)
-    assert await database.next_due(list(Lane)) == NOW + 500
+    await database.park(Parked("poll", 1e9, TROUBLE), NOW)
+    assert await database.next_due(list(Lane)) == 20.0
 
 
 @pytest.mark.asyncio

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
-from pipeline.core.errors import StoreError
-from pipeline.core.model import Lane, Parked, Result, RunNote, Selection, Spend, State, Trouble
+from pipeline.core.errors import Permanent, StoreError
+from pipeline.core.model import Json, Lane, Parked, Result, RunNote, Selection, Spend, State, Trouble
 from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
@@ -321,11 +322,11 @@ async def test_subjects_are_paged_in_key_order(database: Database) -> None:
 async def test_parked_scopes_are_listed_while_they_are(database: Database) -> None:
     """A scope is parked before its time only; the later time replaces the earlier, never the other way round."""
     second = Trouble("blocked", "Blocked.")
-    await database.park(Parked("poll", NOW + 20, TROUBLE))
-    await database.park(Parked("poll", NOW + 10, second))
-    await database.park(Parked("fetch", NOW + 10, second))
+    await database.park(Parked("poll", NOW + 20, TROUBLE), NOW)
+    await database.park(Parked("poll", NOW + 10, second), NOW)
+    await database.park(Parked("fetch", NOW + 10, second), NOW)
     assert await database.parked(NOW) == [Parked("fetch", NOW + 10, second), Parked("poll", NOW + 20, TROUBLE)]
-    await database.park(Parked("poll", NOW + 30, second))
+    await database.park(Parked("poll", NOW + 30, second), NOW)
     assert await database.parked(NOW + 10) == [Parked("poll", NOW + 30, second)]
     assert await database.parked(NOW + 30) == []
     await database.unpark(["poll"], [], NOW)
@@ -359,6 +360,29 @@ async def test_the_journal_remembers_the_last_value(database: Database) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_change_is_made_alone(database: Database) -> None:
+    """Whoever looks and decides sees what the one before has left; None leaves it; what fails changes nothing."""
+    answers: list[int] = []
+
+    async def count() -> None:
+        answers.append(await database.change("n", lambda kept: ((kept or 0) + 1, (kept or 0) + 1)))
+
+    def broken(kept: object) -> tuple[Json | None, None]:
+        raise ValueError(kept)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(count)
+    assert sorted(answers) == list(range(1, 21))
+    assert await database.change("n", lambda kept: (None, f"saw {kept}")) == "saw 20"
+    with pytest.raises(ValueError, match="20"):
+        await database.change("n", broken)
+    with pytest.raises(Permanent):
+        await database.change("n", lambda kept: (object(), None))
+    assert await database.load("n") == 20
+
+
+@pytest.mark.asyncio
 async def test_after_closing_nothing_answers(database: Database) -> None:
     """Closing twice is closing once; every later call is a plain error."""
     task = await bring(database, State.RUNNING)
@@ -367,12 +391,13 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
     calls = [
         database.submit([placed("b")], 0.0), database.claim(ROOM, "me", NOW, NOW), database.renew([task], NOW),
         database.apply(moved(task), NOW), database.expired(None), database.next_due(list(Lane)),
-        database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE)),
+        database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE), NOW),
         database.unpark(["fetch"], ["x"], 0.0), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
         database.about("v"),
         database.counts(), database.tally(), database.pending(NOW), database.parked(NOW), database.spent(),
         database.spends(["v"]),
         database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
+        database.change("x", lambda kept: (1, kept)),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(StoreError) as caught:

@@ -246,7 +246,12 @@ async def test_a_reader_sees_commits_and_blocks_nothing(path: Path, database: Sq
         async with writer.lock:
             await writer.transaction_in_lock(look)
         assert (await one(reader)).stage == "half written"
-        for call in (reader.submit([placed("b")], 0.0), claim(reader), reader.save("x", 1), reader.unpark([], [], 0.0)):
+        assert await reader.change("x", lambda kept: (None, kept)) is None, "it may look"
+        calls = (
+            reader.submit([placed("b")], 0.0), claim(reader), reader.save("x", 1), reader.change("x", lambda _: (1, 2)),
+            reader.unpark([], [], 0.0),
+        )  # fmt: skip
+        for call in calls:
             with pytest.raises(StoreError) as caught:
                 await call
             assert caught.value.trouble.code == "database_read_only"

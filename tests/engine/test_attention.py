@@ -150,7 +150,7 @@ def test_a_pause_for_what_no_list_names_any_more_ends_no_run_early(life: Life, t
 
     async def scenario() -> None:
         await life.run(items([kept]))
-        await life.database.park(Parked("upload", EPOCH + 90_000, refused))
+        await life.database.park(Parked("upload", EPOCH + 90_000, refused), life.clock.now())
         first = await life.run(items([kept, gone]))
         assert (first.exit_code, first.resume_at) == (6, EPOCH + 90_000)
         second = await life.run(items([kept]), seed=2)

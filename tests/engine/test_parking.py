@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from pipeline.core.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
-from pipeline.core.model import Lane, State, Task, Trouble
+from pipeline.core.model import Lane, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Outcome, Park, Snooze
 from pipeline.core.task_types import LeaseCheck
 from pipeline.ports.store import Records
@@ -103,11 +103,8 @@ def test_the_next_run_respects_a_park_until_its_time_has_come() -> None:
     it = two_lanes(gate)
 
     async def another() -> tuple[int, dict[str, str]]:
-        pool = it.pool(patience=600)
-        for parked in await it.store.inner.parked(it.clock.now()):
-            pool.respect(parked)
         entered = len(gate.entered)
-        ending = await pool.run()
+        ending = await it.run(patience=600)
         assert (Lane.ANALYZE in ending.parked) == (anyio.current_time() < 5000)
         return len(gate.entered) - entered, await it.states()
 
@@ -145,15 +142,104 @@ def test_a_clock_that_is_set_back_opens_what_it_has_parked(during: bool) -> None
         else:
             assert Lane.ANALYZE in (await it.run(new("ask", "go", "a"), patience=600)).parked
             it.clock.skew -= month
-            pool = it.pool(patience=600)
-            for parked in await it.store.inner.parked(it.clock.now()):
-                pool.respect(parked)
-            assert not (await pool.run()).parked
+            assert not (await it.run(patience=600)).parked
             assert await it.store.inner.parked(it.clock.now()) == []
             await anyio.sleep(5000)
             assert not (await it.run(patience=600)).parked
         assert await it.states() == {"a": "done"} | ({"l": "done"} if during else {})
         assert anyio.current_time() < 7000
+
+    run_virtual(scenario())
+
+
+def test_the_next_run_waits_for_a_pause_that_ends_soon() -> None:
+    """A process dies while a limit makes it wait: its successor tries nobody before the limit opens."""
+    gate = Gate(100.0, throttle)
+    it = two_lanes(gate)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("ask", "go", "a", "b"))
+        with anyio.move_on_after(30):
+            await it.pool().run()
+        assert gate.entered == [0.0, 0.0]
+        ending = await it.run(new("other", "go", "o"))
+        assert ending.parked == {}
+        assert gate.entered == [0.0, 0.0, 100.0, 100.0]
+        assert set((await it.states()).values()) == {"done"}
+
+    run_virtual(scenario())
+
+
+def test_a_process_ends_for_what_another_has_parked() -> None:
+    """Beside it, another meets a limit of hours: it does not wait for a lane that nobody opens, and it knows why."""
+    gate = Gate(90_000.0, throttle)
+    it = two_lanes(gate)
+
+    async def scenario() -> None:
+        one, other = it.pool(patience=600), it.pool(patience=600, owner="you")
+        other.feeding(+1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(other.run)
+            await anyio.sleep(5)
+            await one.submit(new("ask", "go", *(f"a{n}" for n in range(20))))
+            assert set((await one.run()).parked) == {Lane.ANALYZE}
+            await anyio.sleep(60)
+            assert [each.scope for each in other.waits] == ["analyze"]
+            other.feeding(-1)
+        assert other.run_end.parked == one.run_end.parked
+        assert anyio.current_time() < 120
+        assert len(gate.entered) <= it.widths[Lane.ANALYZE]
+
+    run_virtual(scenario())
+
+
+def test_a_lane_that_is_opened_before_its_time_goes_on_in_a_run_that_is_at_work() -> None:
+    """Somebody else has taken the pause away: within a minute the lane's tasks are tried."""
+    gate = Gate(90_000.0, throttle)
+    it = two_lanes(gate)
+
+    async def scenario() -> None:
+        pool = it.pool(patience=600)
+        pool.feeding(+1)
+        await pool.submit(new("ask", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(pool.run)
+            await anyio.sleep(500)
+            gate.until = 0.0
+            assert await it.store.inner.unpark(["analyze"], ["throttled", "rate_limited"], it.clock.now()) == 1
+            await anyio.sleep(60)
+            assert await it.states() == {"a": "done"}
+            pool.feeding(-1)
+        assert pool.run_end.parked == {}
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("during", [True, False], ids=["during a run", "between two runs"])
+def test_a_clock_that_is_set_back_keeps_no_lane_paused_for_long(during: bool) -> None:
+    """A clock that is a month ahead parks a lane for a minute, and is put right: a task that is due then waits no month."""
+    month, gate = 30 * 86_400.0, Gate(60.0, throttle)
+    it = two_lanes(gate)
+
+    async def scenario() -> None:
+        it.clock.skew += month
+        pool = it.pool()
+        pool.feeding(+1)
+        await pool.submit(new("ask", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(pool.run)
+            await anyio.sleep(10)
+            await it.store.inner.command("cancel", Selection(), it.clock.now())
+            if during:
+                it.clock.skew -= month
+                await pool.submit(new("ask", "go", "b"))
+                await anyio.sleep(100)
+            group.cancel_scope.cancel()
+        if not during:
+            it.clock.skew -= month
+            await it.run(new("ask", "go", "b"))
+        assert await it.states() == {"a": "cancelled", "b": "done"}
+        assert anyio.current_time() < 200
 
     run_virtual(scenario())
 

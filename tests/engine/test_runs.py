@@ -116,7 +116,7 @@ def test_a_pause_that_nobody_waits_for_is_no_reason_to_come_back(tmp_path: Path)
     refused = Trouble("blocked", "YouTube refuses this machine.")
 
     async def scenario() -> None:
-        await life.database.park(Parked("download", EPOCH + 40_000, refused))
+        await life.database.park(Parked("download", EPOCH + 40_000, refused), life.clock.now())
         report = await life.run(items(clips(tmp_path, 2)))
         assert (report.exit_code, report.resume_at, report.note, report.items["done"]) == (0, None, "", 2)
 

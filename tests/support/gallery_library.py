@@ -166,7 +166,7 @@ class Library:
             tasks.append(Finished("item", key, "resolve", data, "", at, state=state, trouble=why, wake_at=wake))
         await put_finished(database, tasks)
         if self.troubled:
-            await database.park(Parked("download", NOW + 7200.0, _BOT))
+            await database.park(Parked("download", NOW + 7200.0, _BOT), NOW)
 
     async def _runs(self, database: Database) -> None:
         """Write a run a day; the last one has failures."""

@@ -29,7 +29,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import (
     Move,
     QueueEntry,
@@ -104,7 +104,6 @@ class MemoryDatabase(MemoryRecords):
         self._numbers: dict[tuple[str, str, str], int] = {}  #: of the results, from the first look at the answers
         self._marks = 0
         self._changed: dict[str, int] = {}  #: videos with the mark of their last change, in the order of the marks
-        self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     # ----------------------------------------------------------------------------------------------------- store
 
@@ -115,11 +114,10 @@ class MemoryDatabase(MemoryRecords):
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         self._check()
-        self._last_claim = now
         encode_name(owner)
         taken: list[Line] = []
         for lane, number in sorted(free_slots.items()):
-            if number <= 0 or self._is_parked(lane.value):
+            if number <= 0 or self._is_parked(lane.value, now):
                 continue
             for place, line in enumerate(self._queue.due(lane.value, now), 1):
                 line.state, line.owner, line.wake_at, line.updated = State.RUNNING, owner, until, now
@@ -164,7 +162,7 @@ class MemoryDatabase(MemoryRecords):
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
         self._check()
-        times = [self._queue.soonest(lane.value) for lane in lanes if not self._is_parked(lane.value)]
+        times = [self._queue.soonest(lane.value) for lane in lanes]
         return min((time for time in times if time is not None), default=None)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
@@ -182,9 +180,9 @@ class MemoryDatabase(MemoryRecords):
                 self._queue.add(line)
         return len(lines)
 
-    async def park(self, parked: Parked) -> None:
+    async def park(self, parked: Parked, now: float) -> None:
         self._check()
-        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()), now)
         known = self._parked.get(parked.scope)
         if known is None or known[1] < parked.until:
             self._parked[parked.scope] = row
@@ -217,8 +215,9 @@ class MemoryDatabase(MemoryRecords):
             )
             line.updated = now
             self._queue.add(line)
-        if late:
-            self._parked = {scope: row for scope, row in self._parked.items() if row[1] <= now}
+        self._parked = {
+            scope: row for scope, row in self._parked.items() if row[3] <= now and not (late and row[1] > now)
+        }
         return len(late)
 
     async def aclose(self) -> None:
@@ -244,6 +243,12 @@ class MemoryDatabase(MemoryRecords):
         await self.save(name, value)
         self._changed = {key: mark for key, mark in self._changed.items() if mark not in marks}
         return True
+
+    async def change(self, name: str, change: Change[T]) -> T:
+        new, answer = change(await self.load(name))
+        if new is not None:
+            self._notes[name] = to_json(new)
+        return answer
 
     async def enter(self, spend: Spend) -> None:
         self._check()
@@ -314,8 +319,8 @@ class MemoryDatabase(MemoryRecords):
 
     # --------------------------------------------------------------------------------------------------- writing
 
-    def _is_parked(self, scope: str) -> bool:
-        return scope in self._parked and self._parked[scope][1] > self._last_claim
+    def _is_parked(self, scope: str, now: float) -> bool:
+        return scope in self._parked and self._parked[scope][1] > now
 
     def _holds(self, fence: tuple[int, str, int]) -> bool:
         line = self._running.get(fence[0])

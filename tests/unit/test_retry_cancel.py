@@ -192,7 +192,7 @@ def test_retry_opens_the_lane_that_the_item_waits_for(settings: Settings) -> Non
         settings,
         ("item", State.PENDING, "a.mp4", "", {"due": FAR}), ("item", State.PENDING, "b.mp4", "", {"due": FAR}),
     )  # fmt: skip
-    within(settings, lambda database: database.park(park))
+    within(settings, lambda database: database.park(park, FAR - 86_400))
     changed = do(app.retry(settings, ["a.mp4"]))
     assert (changed.tasks, changed.lanes) == (1, ["fetch"])
 
@@ -224,7 +224,9 @@ def test_retry_ends_the_waits_that_the_platform_asked_for(settings: Settings, le
 
     assert within(settings, lambda database: admitted(database, wait=3600.0)) == [True, True]
     assert within(settings, admitted) == [False, False]
-    within(settings, lambda database: database.park(Parked("upload", FAR, Trouble("rate_limited", "Later."))))
+    within(
+        settings, lambda database: database.park(Parked("upload", FAR, Trouble("rate_limited", "Later.")), FAR - 86_400)
+    )
     do(app.retry(settings, ["a.mp4"]) if lever == "item" else app.retry_parked(settings, []))
     assert within(settings, admitted) == [False, True]
 

@@ -33,7 +33,7 @@ def test_each_reason_is_told_once_with_its_end() -> None:
             ],
             NOW,
         )  # fmt: skip
-        await database.park(Parked("download", NOW + 3600, Trouble("bot_check", "YouTube refused.")))
+        await database.park(Parked("download", NOW + 3600, Trouble("bot_check", "YouTube refused.")), NOW)
         parked, usual, late, due = await find_waits(database, NOW, running=False)
         assert (parked.code, parked.items, parked.due, parked.until) == ("bot_check", 2, NOW + 3600, NOW + 9000)
         assert (parked.why, parked.parked, parked.example) == ("YouTube refused.", True, "/a")

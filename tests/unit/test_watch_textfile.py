@@ -47,7 +47,7 @@ def test_the_gauges_are_what_the_database_says(tmp_path: Path) -> None:
             (report.usd, report.usd), abs=1e-6
         )  # the history rounds
         await life.database.save("limits", {"analyze": {"windows": {"requests_per_minute": {str(int(now)): 5.0}}}})
-        await life.database.park(Parked("analyze", now + 60, Trouble("rate_limited", "Too fast.")))
+        await life.database.park(Parked("analyze", now + 60, Trouble("rate_limited", "Too fast.")), now)
         return good, rows(await read_gauges(life.settings, life.database, 6, now)), now
 
     good, parked, now = run_virtual(scene())

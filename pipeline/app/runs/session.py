@@ -78,7 +78,6 @@ class RunSession:
         await self._reporter.start()
         await self.components.spending.open(self._database)
         await self.components.looks.open()
-        await self._forget_old_parks()
         pool.feeding(+1)
         queries: list[QueryReport] = []
         async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
@@ -144,13 +143,6 @@ class RunSession:
                 await self.components.recalls.carry_out()
         finally:
             self._recalled.set()
-
-    async def _forget_old_parks(self) -> None:
-        """Keep lanes closed that an earlier run has parked; past parks are forgotten."""
-        now = self._clock.now()
-        held = await self._database.parked(now)
-        for parked in held:
-            self.components.pool.respect(parked)
 
     async def _forget_idle_parks(self, ending: RunEnd) -> None:
         """Drop parks that nobody waits for, and a limit that answers made room below."""

@@ -1,9 +1,9 @@
-"""The hash cache in the database's journal; and a journal that remembers nothing."""
+"""The hash cache in the database's journal; and a journal without a database."""
 
 from __future__ import annotations
 
 from pipeline.core.model import Json, RunNote, Spend
-from pipeline.ports.store import Journal
+from pipeline.ports.store import Change, Journal, T
 
 
 class JournalHashCache:
@@ -23,7 +23,13 @@ class JournalHashCache:
 
 
 class NullJournal(Journal):
-    """A journal that remembers nothing, for commands that only look."""
+    """A journal without a database, for commands that only look.
+
+    It keeps what is changed for as long as it lives, and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._changed: dict[str, Json] = {}
 
     async def note_run(self, note: RunNote) -> None:
         pass
@@ -33,6 +39,12 @@ class NullJournal(Journal):
 
     async def save(self, name: str, value: Json) -> None:
         pass
+
+    async def change(self, name: str, change: Change[T]) -> T:
+        new, answer = change(self._changed.get(name))
+        if new is not None:
+            self._changed[name] = new
+        return answer
 
     async def enter(self, spend: Spend) -> None:
         pass

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from json import loads
 from typing import Literal
 
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.postgres import queries
 from pipeline.store.postgres.connection import Link, Transaction
 from pipeline.store.postgres.migrate import check_version
-from pipeline.store.postgres.reads import PostgresRecords
+from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import TABLES
 from pipeline.store.postgres.selection import Values, selected
 from pipeline.store.postgres.writes import write
@@ -67,7 +68,6 @@ class PostgresDatabase(PostgresRecords):
         return (await self._writes.join(WriteRequest(entries=entries))).changed if entries else 0
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        self._last_claim = now
         if max(free_slots.values(), default=0) <= 0:
             return []
         reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
@@ -90,9 +90,9 @@ class PostgresDatabase(PostgresRecords):
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
         return await self._writing().count(sql.format(which=selected(which, values), now=moment, named=named), *values)
 
-    async def park(self, parked: Parked) -> None:
-        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
-        await self._writing().count(queries.PARK, *row)
+    async def park(self, parked: Parked, now: float) -> None:
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()), now)
+        await self._writes.join(WriteRequest(park=row))
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
         return await self._writing().transaction(partial(_unpark, [*scopes], [*classes], now))
@@ -112,6 +112,13 @@ class PostgresDatabase(PostgresRecords):
 
     async def save(self, name: str, value: Json) -> None:
         await self._writing().count(queries.SAVE, name, to_json(value))
+
+    async def change(self, name: str, change: Change[T]) -> T:
+        if self._writer is None:  # a reader may look
+            new, answer = change(await self.load(name))
+            if new is None:
+                return answer
+        return await self._writing().transaction(partial(_change, name, change))
 
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(_enter, spend))
@@ -147,6 +154,15 @@ class PostgresDatabase(PostgresRecords):
         return self._writer
 
 
+async def _change(name: str, change: Change[T], transaction: Transaction) -> T:
+    await transaction.fetch(queries.ALONE, name)
+    rows = await transaction.fetch(NOTE, name)
+    new, answer = change(loads(rows[0][0]) if rows else None)
+    if new is not None:
+        await transaction.count(queries.SAVE, name, to_json(new))
+    return answer
+
+
 async def _enter(spend: Spend, transaction: Transaction) -> None:
     await transaction.columns(queries.ENTER_SPEND, [encode_spend(spend)])
 
@@ -169,8 +185,7 @@ async def _forget(tasks: list[int], subject: str, before: str, transaction: Tran
 
 async def _bring_forward(now: float, transaction: Transaction) -> int:
     changed = await transaction.count(queries.BRING_FORWARD, now, [lane.value for lane in Lane])
-    if changed:
-        await transaction.count(queries.UNPARK_LATER, now)
+    await transaction.count(queries.UNPARK_LATER, now, bool(changed))
     return changed
 
 

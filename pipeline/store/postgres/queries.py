@@ -143,8 +143,9 @@ WHERE kind = $1 AND key = $2
 MERGE = "UPDATE task SET data = $3, updated = $4 WHERE kind = $1 AND key = $2"
 #: Remember a parked scope; the later time wins.
 PARK = """
-INSERT INTO parked (scope, until, trouble) VALUES ($1, $2, $3)
-ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble WHERE excluded.until > parked.until
+INSERT INTO parked (scope, until, trouble, since) VALUES ($1, $2, $3, $4)
+ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble, since = excluded.since
+WHERE excluded.until > parked.until
 """
 
 #: Make pending tasks due that wait because of these classes of trouble.
@@ -172,8 +173,10 @@ late AS (
 UPDATE task SET wake_at = $1 + greatest(0.0, wake_at - updated), updated = $1, stage_since = least(stage_since, $1)
 WHERE id = ANY (ARRAY(SELECT id FROM task WHERE id = ANY (ARRAY(SELECT id FROM late)) ORDER BY id FOR UPDATE))
 """
-#: Forget what is parked beyond a moment.
-UNPARK_LATER = "DELETE FROM parked WHERE until > $1"
+#: Forget what was parked after a moment; or, if that is wanted, all that is parked beyond it.
+UNPARK_LATER = "DELETE FROM parked WHERE since > $1 OR $2 AND until > $1"
+#: One process after the other, per name of a note, until the transaction ends.
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 #: Forget parked scopes.
 UNPARK = "DELETE FROM parked WHERE scope = ANY ($1::text[])"
 #: Insert or replace a line of the run history.

@@ -52,15 +52,14 @@ EXPIRED = f"""
 SELECT {TASK} FROM task WHERE state = 'running' AND ($1::float8 IS NULL OR wake_at < $1) ORDER BY wake_at, id
 """
 
-#: The smallest due time in lanes that are not parked; one index look per rank that occurs. ($1: lanes; $2: now.)
+#: The smallest due time in some lanes; one index look per rank that occurs.
 NEXT_DUE = """
 WITH RECURSIVE
-open (lane) AS MATERIALIZED (
-    SELECT DISTINCT lane FROM unnest($1::text[]) AS asked (lane)
-    WHERE lane NOT IN (SELECT scope FROM parked WHERE until > $2)
+asked (lane) AS MATERIALIZED (
+    SELECT DISTINCT lane FROM unnest($1::text[]) AS given (lane)
 ),
 rung (lane, rank) AS (
-    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = open.lane) FROM open
+    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = asked.lane) FROM asked
     UNION ALL
     SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = rung.lane AND task.rank < rung.rank)
     FROM rung WHERE rung.rank IS NOT NULL
@@ -139,7 +138,6 @@ class PostgresRecords:
     def __init__(self, reader: Link, address: DatabaseAddress) -> None:
         self._reader = reader
         self._address = address
-        self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     async def _read(self, sql: str, *values: Any) -> list[Row]:
         return await self._reader.fetch(sql, *values)
@@ -148,7 +146,7 @@ class PostgresRecords:
         return [parse_task(row) for row in await self._read(EXPIRED, now)]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes], self._last_claim)
+        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes])
         due: float | None = rows[0][0]
         return due
 

@@ -140,7 +140,8 @@ m001 = Migration(
         _SPEND,
         "CREATE INDEX spend_subject ON spend (subject)",
         "CREATE INDEX spend_at ON spend (at) INCLUDE (usd, minutes, doubtful)",
-        'CREATE TABLE parked (scope text COLLATE "C" PRIMARY KEY, until double precision NOT NULL, trouble text NOT NULL)',
+        'CREATE TABLE parked (scope text COLLATE "C" PRIMARY KEY, until double precision NOT NULL, trouble text NOT NULL,'
+        " since double precision NOT NULL)",
         _RUN,
         'CREATE TABLE note (name text COLLATE "C" PRIMARY KEY, value text NOT NULL)',
     ),

@@ -26,9 +26,11 @@ from pipeline.store.write_group import (
 async def write(transaction: Transaction, group: Sequence[WriteRequest]) -> list[WriteReply]:
     """Write a group inside an open transaction; return one reply per request.
 
-    Claims come last, so that what the outcomes have just made due is given out by the same commit.
+    Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
+    that is parked in it.
     """
     changed = await _change(transaction, group)
+    await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
     return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
 

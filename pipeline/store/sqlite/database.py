@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from json import loads
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import anyio.to_thread
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.sqlite import queries, schema
@@ -171,7 +172,6 @@ class SqliteDatabase(SqliteRecords):
         return (await self._writes.join(WriteRequest(entries=entries))).changed if entries else 0
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        self._last_claim = now
         if max(free_slots.values(), default=0) <= 0:
             return []
         reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
@@ -194,9 +194,9 @@ class SqliteDatabase(SqliteRecords):
             sql.format(which=query), {**values, "now": now, "named": int(bool(which.states))}
         )
 
-    async def park(self, parked: Parked) -> None:
-        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
-        await self._writing().statement(queries.PARK, row)
+    async def park(self, parked: Parked, now: float) -> None:
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()), now)
+        await self._writes.join(WriteRequest(park=row))
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
         return await self._writing().transaction(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
@@ -220,6 +220,13 @@ class SqliteDatabase(SqliteRecords):
 
     async def save(self, name: str, value: Json) -> None:
         await self._writing().statement(queries.SAVE, (name, to_json(value)))
+
+    async def change(self, name: str, change: Change[T]) -> T:
+        if self._writer is None:  # a reader may look
+            new, answer = change(await self.load(name))
+            if new is None:
+                return answer
+        return await self._writing().transaction(partial(_change, name, change))
 
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
@@ -265,6 +272,14 @@ def _catch_up(marks: str, note: tuple[str, str], before: str | None, connection:
     return True
 
 
+def _change(name: str, change: Change[T], connection: sqlite3.Connection) -> T:
+    row = connection.execute(NOTE, (name,)).fetchone()
+    new, answer = change(None if row is None else loads(row[0]))
+    if new is not None:
+        connection.execute(queries.SAVE, (name, to_json(new)))
+    return answer
+
+
 def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connection) -> int:
     changed = connection.execute(queries.FORGET, (tasks,)).rowcount
     connection.execute(queries.FORGET_RESULTS, (subject,))
@@ -274,8 +289,7 @@ def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connectio
 
 def _bring_forward(now: float, connection: sqlite3.Connection) -> int:
     changed = connection.execute(queries.BRING_FORWARD, {"now": now, "lanes": to_json(list(Lane))}).rowcount
-    if changed:
-        connection.execute(queries.UNPARK_LATER, (now,))
+    connection.execute(queries.UNPARK_LATER, (now, bool(changed)))
     return changed
 
 

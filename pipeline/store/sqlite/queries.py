@@ -136,8 +136,9 @@ WHERE kind = ?1 AND key = ?2
 MERGE = "UPDATE task SET data = ?3, updated = ?4 WHERE kind = ?1 AND key = ?2"
 #: Remember a parked scope; the later time wins.
 PARK = """
-INSERT INTO parked (scope, until, trouble) VALUES (?, ?, ?)
-ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble WHERE excluded.until > parked.until
+INSERT INTO parked (scope, until, trouble, since) VALUES (?, ?, ?, ?)
+ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble, since = excluded.since
+WHERE excluded.until > parked.until
 """
 
 #: Make pending tasks due that wait because of these classes of trouble.
@@ -161,8 +162,8 @@ WHERE id IN (
     WHERE task.updated > :now
 )
 """
-#: Forget what is parked beyond a moment.
-UNPARK_LATER = "DELETE FROM parked WHERE until > ?"
+#: Forget what was parked after a moment; or, if that is wanted, all that is parked beyond it.
+UNPARK_LATER = "DELETE FROM parked WHERE since > ?1 OR ?2 AND until > ?1"
 #: Forget parked scopes.
 UNPARK = "DELETE FROM parked WHERE scope IN (SELECT value FROM json_each(?))"
 #: Insert or replace a line of the run history.

@@ -59,14 +59,14 @@ SELECT {TASK} FROM task INDEXED BY task_lease
 WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) ORDER BY wake_at, id
 """
 
-#: The smallest due time in lanes that are not parked; one index look per rank that occurs.
+#: The smallest due time in some lanes; one index look per rank that occurs.
 NEXT_DUE = """
 WITH RECURSIVE
-open (lane) AS MATERIALIZED (
-    SELECT DISTINCT value FROM json_each(:lanes) WHERE value NOT IN (SELECT scope FROM parked WHERE until > :now)
+asked (lane) AS MATERIALIZED (
+    SELECT DISTINCT value FROM json_each(:lanes)
 ),
 rung (lane, rank) AS (
-    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = open.lane) FROM open
+    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = asked.lane) FROM asked
     UNION ALL
     SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = rung.lane AND rank < rung.rank)
     FROM rung WHERE rung.rank IS NOT NULL
@@ -226,7 +226,6 @@ class SqliteRecords:
         self._closed = False
         # Reads that arrive while the connection is busy share the next hop to its thread.
         self._reads: GroupCommit[Sequence[_Query], list[list[Row]]] = GroupCommit(anyio.Lock(), self._read_all)
-        self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     async def _read(self, sql: str, values: Values = ()) -> list[Row]:
         return (await self._reads.join([(sql, values)]))[0]
@@ -243,7 +242,7 @@ class SqliteRecords:
         return [parse_task(row) for row in await self._read(EXPIRED, {"now": now})]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes]), "now": self._last_claim})
+        rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes])})
         due: float | None = rows[0][0]
         return due
 

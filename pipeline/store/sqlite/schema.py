@@ -163,10 +163,14 @@ m005 = Migration(
         + _NOTE_CHANGE.format(row="old"),
     ),
 )
+m006 = Migration(
+    "when a lane was parked",
+    ("ALTER TABLE parked ADD COLUMN since REAL NOT NULL DEFAULT 0.0",),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005, m006)
 #: Columns of a table that only the writer reads, which has migrated the file before: readers must not name them.
-WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",))}
+WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",)), "parked": frozenset(("since",))}
 _NOTHING_CHANGED = "CREATE TEMP VIEW changed AS SELECT 0 AS mark, '' AS key WHERE 0"
 #: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
 #: changes no file: whatever a migration adds stands here, too, for each version before it, or in ``WRITERS_COLUMNS``.
@@ -179,6 +183,7 @@ READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
     2: (_NOTHING_CHANGED,),  # its queries are slower
     3: (_NOTHING_CHANGED,),
     4: (_NOTHING_CHANGED,),
+    5: (),
 }
 
 

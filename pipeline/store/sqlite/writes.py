@@ -27,9 +27,11 @@ _BATCH_ROWS = 64  #: rows of one statement
 def write(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[WriteReply]:
     """Write a group inside an open transaction; return one reply per request.
 
-    Claims come last, so that what the outcomes have just made due is given out by the same commit.
+    Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
+    that is parked in it.
     """
     changed = _change(connection, group)
+    _many(connection, queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [_claim(connection, request.claim) if request.claim is not None else () for request in group]
     return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
 

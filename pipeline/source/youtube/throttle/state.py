@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-import anyio
 import anyio.to_thread
 from filelock import FileLock
 
@@ -44,25 +43,14 @@ class ThrottleState(Protocol):
 
 
 class JournalState:
-    """The state of one run, kept in its journal between runs."""
+    """The state of all processes of one database, kept in its journal."""
 
     def __init__(self, journal: Journal, name: str) -> None:
         self._journal = journal
         self._name = name
-        self._lock = anyio.Lock()
-        self._kept: Kept = None
-        self._read = False
 
     async def change(self, change: Change[T]) -> T:
-        async with self._lock:
-            if not self._read:
-                found = await self._journal.load(self._name)
-                self._kept, self._read = found if isinstance(found, dict) else None, True
-            new, answer = change(self._kept)
-            if new is not None:
-                self._kept = dict(new)
-                await self._journal.save(self._name, self._kept)
-            return answer
+        return await self._journal.change(self._name, lambda kept: change(kept if isinstance(kept, dict) else None))
 
 
 class SharedFileState:
