@@ -36,8 +36,8 @@ Parked = Annotated[
     bool,
     typer.Option(
         "--parked",
-        help="End pauses (YouTube, quotas, outages) now, and forget limits that the platform has named; with --class only"
-        " those for this reason.",
+        help="End pauses (YouTube, quotas, outages) now, and forget limits that the platform has named or shown; with --class"
+        " only those for this reason.",
     ),
 ]
 

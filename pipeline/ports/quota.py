@@ -33,3 +33,4 @@ class QuotaGauge:
     limit: float
     room_at: float = 0.0  #: when there is room again, epoch seconds; 0: there is some now
     learned_at: float = 0.0  #: when an answer last named this limit; 0: it is the configured one
+    unnamed: bool = False  #: no answer names it: since ``learned_at``, calls are known to be refused from here on

@@ -276,8 +276,13 @@ class Limiter(Protocol):
         """
         ...
 
-    def answered(self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        """Take note that a call let in then was answered, or never will be."""
+    def answered(
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+    ) -> None:
+        """Take note that a call let in then was answered, or never will be.
+
+        ``accepted``: it certainly counts.
+        """
         ...
 
     def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:

@@ -1,8 +1,9 @@
 """How much of a quota a client uses, and how often it is refused: Reelmill beside two plain clients, in virtual time.
 
-The vendor has walls of sliding windows: requests per minute and per hour, minutes of video per day; it refuses with a 429
-that names the limit and no time. Every call takes its time to arrive and to be answered. Each video needs two calls, and is
-finished when both were accepted. Three clients see the same vendor, each one for itself:
+The vendor has walls: requests per minute and per hour, requests or minutes of video per day, in sliding windows or by the
+calendar; it refuses with a 429 that names the limit and no time, or neither. Every call takes its time to arrive and to be
+answered. Each video needs two calls, and is finished when both were accepted. Three clients see the same vendor, each one
+for itself:
 
 - Reelmill: the whole program over the simulation's wire, with limiter, lanes and exit code 6, started again when it says;
 - fixed rate: a call every so many seconds that the slowest wall allows, and a twentieth more, because a network is not
@@ -55,20 +56,45 @@ class Scenario:
     known: Sequence[str]  #: walls that Reelmill's configuration names
     hours: float
     videos: int
+    calendar: bool = False  #: days turn at midnight (UTC); otherwise every window slides
+    named: bool = True  #: a refusal names the limit
+    retry_after: str = ""  #: seconds that a refusal asks for, whatever the wall
 
     @property
     def allowance(self) -> float:
         """Units of the last wall within the time."""
         name, limit = list(self.walls.items())[-1]
-        return limit * self.hours * 3600 / _SPANS[name.rpartition("_")[2]]
+        span, seconds = _SPANS[name.rpartition("_")[2]], self.hours * 3600
+        return limit * (len({_day(0.0), *map(_day, _midnights(seconds))}) if self.calendar else seconds / span)
+
+    @property
+    def first_day(self) -> float:
+        """Seconds until the first day's allowance has come back."""
+        return _midnights(_SPANS["day"])[0] if self.calendar else _SPANS["day"]
 
 
-_MINUTE, _HOUR, _DAY = "requests_per_minute", "requests_per_hour", "minutes_per_day"
+def _day(now: float) -> float:
+    return (EPOCH + now) // _SPANS["day"]
+
+
+def _midnights(until: float) -> list[float]:
+    """Return the seconds at which a day begins before that moment."""
+    first = (_day(0.0) + 1) * _SPANS["day"] - EPOCH
+    return [
+        first + n * _SPANS["day"] for n in range(int(until // _SPANS["day"]) + 1) if first + n * _SPANS["day"] < until
+    ]
+
+
+_MINUTE, _HOUR, _CALLS = "requests_per_minute", "requests_per_hour", "requests_per_day"
+_DAY = "minutes_per_day"
 SCENARIOS = (
     Scenario("minute", {_MINUTE: 10}, (_MINUTE,), 1, 330),
     Scenario("hour", {_MINUTE: 10, _HOUR: 120}, (_MINUTE, _HOUR), 5, 330),
     Scenario("day", {_MINUTE: 10, _HOUR: 120, _DAY: 600}, (_MINUTE, _HOUR, _DAY), 48, 120),
     Scenario("day, untold", {_MINUTE: 10, _DAY: 600}, (_MINUTE,), 48, 120),
+    Scenario("midnight, unnamed", {_MINUTE: 10, _CALLS: 240}, (_MINUTE,), 96, 660, calendar=True, named=False),
+    Scenario("24 h, unnamed", {_MINUTE: 10, _CALLS: 240}, (_MINUTE,), 96, 530, named=False, retry_after="20"),
+    Scenario("minutes, unnamed", {_MINUTE: 10, _DAY: 1_800}, (_MINUTE,), 96, 660, calendar=True, named=False),
 )
 
 
@@ -78,24 +104,38 @@ class Walls:
 
     limits: Mapping[str, float]
     horizon: float
+    calendar: bool = False  #: days turn at midnight (UTC); otherwise every window slides
+    closed: tuple[float, float] = (0.0, 0.0)  #: from when to when all is refused
     logs: dict[str, deque[tuple[float, float]]] = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)
     accepted: dict[int, int] = field(default_factory=dict)  #: video -> calls
     calls: int = 0
     refused: int = 0
+    first_day: float = 86_400.0  #: seconds
+    later: list[int] = field(default_factory=lambda: [0, 0])  #: calls, and refused ones, after the first day
 
     def call(self, video: int, minutes: float, now: float) -> str:
         """Take a call; return the wall that refuses it, or nothing."""
         if now >= self.horizon:
             return "the end"
-        self.calls += 1
+        wall = self._meet(video, minutes, now)
+        self.calls, self.refused = self.calls + 1, self.refused + bool(wall)
+        if now >= self.first_day:
+            self.later = [self.later[0] + 1, self.later[1] + bool(wall)]
+        return wall
+
+    def _meet(self, video: int, minutes: float, now: float) -> str:
         amounts = {name: 1.0 if name.startswith("requests") else minutes for name in self.limits}
+        if self.closed[0] <= now < self.closed[1]:
+            return "trouble"
         for name, limit in self.limits.items():
-            log = self.logs.setdefault(name, deque())
-            while log and log[0][0] <= now - _SPANS[name.rpartition("_")[2]]:
+            log, span = self.logs.setdefault(name, deque()), name.rpartition("_")[2]
+            begin = now - _SPANS[span]
+            if self.calendar and span == "day":
+                begin = _day(now) * _SPANS["day"] - EPOCH - 1e-6
+            while log and log[0][0] <= begin:
                 log.popleft()
             if sum(amount for _, amount in log) + amounts[name] > limit + 1e-9:
-                self.refused += 1
                 return name
         for name, amount in amounts.items():
             self.logs[name].append((now, amount))
@@ -115,6 +155,7 @@ class Figures:
 
     share: float  #: of the allowance
     refused: float  #: of the calls
+    later: float  #: of the calls after the first day, those that were refused
     calls: int
     finished: int
     begun: int  #: videos paid in part
@@ -124,7 +165,9 @@ def figures(scenario: Scenario, walls: Walls) -> Figures:
     """Return what the vendor has seen."""
     used = walls.used.get(list(scenario.walls)[-1], 0.0)
     begun = sum(0 < calls < CALLS for calls in walls.accepted.values())
-    return Figures(used / scenario.allowance, walls.refused / max(1, walls.calls), walls.calls, walls.finished, begun)
+    later = walls.later[1] / max(1, walls.later[0])
+    refused = walls.refused / max(1, walls.calls)
+    return Figures(used / scenario.allowance, refused, later, walls.calls, walls.finished, begun)
 
 
 def lengths(number: int, seed: int) -> list[float]:
@@ -146,6 +189,7 @@ class WalledVendor(VendorV13):
 
     walls: Walls
     minutes: Sequence[float]
+    scenario: Scenario
 
     def carry_out(self, asked: Asked) -> Reply:
         if (asked.method, asked.path) == ("POST", "/v1.3/analyze/tasks"):
@@ -154,9 +198,10 @@ class WalledVendor(VendorV13):
             video = _number(asset.name)
             wall = self.walls.call(video, self.minutes[video], self._time() if self._at is None else self._at)
             if wall:
-                limit = self.walls.limits.get(wall, 0)
-                words = f"You exceeded {limit:g} {wall.replace('_', ' ')}." if limit else "Come back tomorrow."
-                return Reply(429, {"code": "too_many_requests", "message": words})
+                limit = self.walls.limits.get(wall, 0) if self.scenario.named else 0
+                words = f"You exceeded {limit:g} {wall.replace('_', ' ')}." if limit else "Too many requests."
+                headers = {"retry-after": self.scenario.retry_after} if self.scenario.retry_after else {}
+                return Reply(429, {"code": "too_many_requests", "message": words}, headers)
         return super().carry_out(asked)
 
     def _asset_body(self, thing: Any) -> dict[str, Any]:
@@ -187,6 +232,7 @@ def _settings(scenario: Scenario, folder: Path) -> Settings:
         "jobs": {"enabled": ("gist", "summary"), "fuse": False},
         "run": {"state": folder / "state", "output": folder / "out"},
         "limits": {"analyze": limits, "assets": {"requests_per_minute": 600}},
+        "batches": {"mode": "off"},
         "gallery": {"enabled": False},
     }
     return Settings.model_validate(sections).model_copy(update={"api_key": SecretStr("a-key-for-no-platform")})
@@ -200,7 +246,7 @@ async def _reelmill(scenario: Scenario, walls: Walls, minutes: Sequence[float], 
     for number, path in enumerate(paths):
         path.write_bytes(b"content %d" % number)
     vendor = WalledVendor(loop.time, Habits(think=30.0), rng, _NoLedger(lambda _state: {}), lambda _site: ("", 0.0))
-    vendor.walls, vendor.minutes = walls, minutes
+    vendor.walls, vendor.minutes, vendor.scenario = walls, minutes, scenario
     settings, database, sink, clock = _settings(scenario, folder), MemoryDatabase(), FakeSink(), VirtualClock()
     plan, life = make_run_plan(settings), Life()
     entries = [item for item in items(paths) if isinstance(item, Item)]
@@ -271,7 +317,7 @@ CLIENTS: Mapping[str, Client] = {"Reelmill": _reelmill, "fixed rate": _fixed_rat
 def measure(scenario: Scenario, name: str, seed: int) -> Figures:
     """Let one client meet the walls."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    walls = Walls(scenario.walls, scenario.hours * 3600)
+    walls = Walls(scenario.walls, scenario.hours * 3600, scenario.calendar, first_day=scenario.first_day)
     folder = Path(tempfile.mkdtemp())
 
     async def go() -> None:
@@ -290,16 +336,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     print(
-        f"{'walls':<12} {'client':<13} {'allowance used':>22} {'refused':>16} {'calls':>7} {'videos finished (in part)':>28}"
+        f"{'walls':<17} {'client':<13} {'allowance used':>16} {'refused':>16} {'after day 1':>14} {'calls':>8} "
+        f"{'videos (in part)':>17}"
     )
     for scenario in SCENARIOS:
         for name in CLIENTS:
             all_ = [measure(scenario, name, seed) for seed in range(1, given.seeds + 1)]
-            share, refused = sorted(each.share for each in all_), sorted(each.refused for each in all_)
+            share, refused, later = (
+                _range(sorted(getattr(each, name) for each in all_)) for name in ("share", "refused", "later")
+            )
             calls, done = sum(each.calls for each in all_), sum(each.finished for each in all_)
             print(
-                f"{scenario.name:<12} {name:<13} {_range(share):>22} {_range(refused):>16} {calls:>7,} "
-                f"{done:>20,} ({sum(each.begun for each in all_)})",
+                f"{scenario.name:<17} {name:<13} {share:>16} {refused:>16} {later if scenario.hours > 24 else '':>14} "
+                f"{calls:>8,} {done:>12,} ({sum(each.begun for each in all_)})",
                 flush=True,
             )
 

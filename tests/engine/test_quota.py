@@ -10,6 +10,9 @@ from tests.bench.quota import SCENARIOS, measure
 
 SCENARIO = {scenario.name: scenario for scenario in SCENARIOS}
 SCENARIO["hour"] = replace(SCENARIO["hour"], hours=2, videos=130)
+SCENARIO["unnamed"] = replace(
+    SCENARIO["midnight, unnamed"], walls={"requests_per_minute": 10, "requests_per_day": 60}, hours=64, videos=100
+)
 
 
 @pytest.mark.parametrize(("walls", "seed"), [("hour", 1), ("day", 1), ("day", 2)])
@@ -29,6 +32,17 @@ def test_a_wall_that_nobody_has_told_of_is_learned_by_meeting_it() -> None:
     found = measure(SCENARIO["day, untold"], "Reelmill", 1)
     assert found.share >= 0.98
     assert found.refused * found.calls <= 8
+
+
+def test_a_daily_wall_that_no_answer_names_is_learned() -> None:
+    """No limit and no time in any refusal: a dozen of them on the first day, one on the next, which shows what is counted.
+    The run ends with a time to go on at, and each day is used from midnight on.
+    """
+    found = measure(SCENARIO["unnamed"], "Reelmill", 1)
+    assert found.share >= 0.98
+    assert found.refused * found.calls <= 16
+    assert found.later < 0.01
+    assert found.begun <= 4
 
 
 def test_plain_clients_waste_the_quota_or_hammer_it() -> None:

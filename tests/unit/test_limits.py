@@ -16,8 +16,9 @@ from pipeline.core.errors import Throttled
 from pipeline.ports.quota import QuotaNote
 from pipeline.provider.dialects.protocol import Response
 from pipeline.provider.dialects.quota_notes import quota_notes
+from pipeline.provider.http.groups import guessed_end
 from pipeline.provider.http.rate_limits import NAME, SharedLimiter, Unlimited, read_usage
-from pipeline.provider.http.windows import Window, guessed_end
+from pipeline.provider.http.windows import Window
 from tests.support.clock import EPOCH, VirtualClock, run_virtual
 
 

@@ -421,15 +421,18 @@ def test_each_limit_has_a_bar_that_fits_a_terminal() -> None:
         QuotaGauge("assets", "requests_per_minute", 0.0, 60.0),
         QuotaGauge("analyze", "minutes_per_day", 598.5, 600.0, NOW + 7200, NOW - 3700),
         QuotaGauge("analyze", "tokens_per_day", 1_234_567.0, 2_000_000.0),
+        QuotaGauge("index", "requests_per_day", 240.0, 240.0, 0.0, NOW - 7200, unnamed=True),
     ]
     lines = text(status_table(replace(STATUS, quota=gauges), NOW), 80).splitlines()
-    shown = lines[lines.index("limits") + 1 :][:5]
+    shown = lines[lines.index("limits") + 1 :][:7]
     assert [" ".join(line.split()) for line in shown] == [
         "assets requests/minute ──────────────────── 0 of 60",
         "analyze minutes/day ━━━━━━━━━━━━━━━━━━━━ 598 of 600",
         "named by the platform 1 h 01 min ago",
         "room again at 2025-11-22T05:00:00Z (in 2 h 00 min)",
         "analyze tokens/day ━━━━━━━━━━━━──────── 1,234,567 of 2,000,000",
+        "index requests/day ━━━━━━━━━━━━━━━━━━━━ 240 of 240",
+        "never named; refused from here on 2 h 00 min ago",
     ]
     assert max(map(len, shown)) <= 80
     assert "reelmill retry --parked forgets the limits" in text(status_table(replace(STATUS, quota=gauges), NOW))

@@ -168,13 +168,13 @@ class ReportMaker:
 
 
 def _limit(gauge: QuotaGauge) -> LimitRow:
-    what = gauge.window.replace("_", " ")
+    what = gauge.window.replace("_", " ") + (", never named" if gauge.unnamed else "")
     return LimitRow(
         f"{gauge.group.capitalize()}: {gauge.limit:,.10g} {what}",
         round(100 * gauge.used / gauge.limit, 1),
         round(gauge.used, 3),
         gauge.room_at or None,
-        gauge.learned_at or None,
+        None if gauge.unnamed else gauge.learned_at or None,
     )
 
 

@@ -58,7 +58,9 @@ def quota_section(value: StatusView, now: float) -> list[RenderableType]:
         return []
     names = max(len(_window(each.window)) for each in value.quota)
     learned = any(each.learned_at for each in value.quota)
-    advice = [remedy("reelmill retry --parked forgets the limits that the platform has named")] if learned else []
+    advice = (
+        [remedy("reelmill retry --parked forgets the limits that the platform has named or shown")] if learned else []
+    )
     return [*section("limits", [_gauge(each, names, now) for each in value.quota]), *advice]
 
 
@@ -70,7 +72,8 @@ def _gauge(gauge: QuotaGauge, width: int, now: float) -> Text:
     text.append("━" * filled, colour).append("─" * (_BAR - filled), "dim")
     text.append(f"  {_amount(gauge.used)} of {_amount(gauge.limit)}")
     if gauge.learned_at:
-        text.append(f"\n{'':9}named by the platform {span(max(0.0, now - gauge.learned_at))} ago", "dim")
+        how = "named by the platform" if not gauge.unnamed else "never named; refused from here on"
+        text.append(f"\n{'':9}{how} {span(max(0.0, now - gauge.learned_at))} ago", "dim")
     return text.append(f"\n{'':9}room again at {when(gauge.room_at, now)}", "dim") if gauge.room_at else text
 
 

@@ -10,7 +10,7 @@ from pipeline.core.clock import parse_iso
 from pipeline.provider.dialects.json_reading import ErrorBody, parse_http_date, read_error_body, server_time
 from pipeline.provider.dialects.protocol import Response
 
-_LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more
+_LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more, so what does says nothing
 _SHORTEST = 0.05
 _UNITS = {
     "ms": 0.001, "mil": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hou": 3600.0,
@@ -26,7 +26,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:
 
 
 def requested_wait(response: Response, body: ErrorBody | None = None) -> float | None:
-    """Return the seconds a 429 asks us to wait; None without."""
+    """Return the seconds a 429 asks us to wait; None without one to believe."""
     body = read_error_body(response) if body is None else body
     candidates: Sequence[Callable[[], float | None]] = (
         lambda: _scaled(response.headers.get("retry-after-ms"), 0.001),
@@ -37,8 +37,8 @@ def requested_wait(response: Response, body: ErrorBody | None = None) -> float |
     )
     for candidate in candidates:
         seconds = candidate()
-        if seconds is not None and isfinite(seconds):
-            return min(max(seconds, _SHORTEST), _LONGEST)
+        if seconds is not None and isfinite(seconds) and seconds <= _LONGEST:
+            return max(seconds, _SHORTEST)
     return None
 
 
@@ -60,11 +60,11 @@ def retry_after_header(response: Response) -> float | None:
     value = response.headers.get("retry-after", "")
     seconds = _number(value)
     if seconds is not None:
-        return min(seconds, _LONGEST)
+        return seconds
     moment = parse_http_date(value)
     if moment is None:
         return None
-    return min(max(0.0, moment - server_time(response)), _LONGEST)  # both by the platform's clock
+    return max(0.0, moment - server_time(response))  # both by the platform's clock
 
 
 def _in_words(message: str, at: float) -> float | None:

@@ -68,12 +68,14 @@ class ApiCaller:
 
         async def attempt() -> T:
             await self._limiter.admit(request.group, minutes=minutes, tokens=tokens)
-            admitted = self.clock.now()
-            still_ours()
+            admitted, accepted = self.clock.now(), False
             try:
-                return await self._once(call)
+                still_ours()
+                answer = await self._once(call)
+                accepted = True
+                return answer
             finally:
-                self._limiter.answered(request.group, admitted, minutes=minutes, tokens=tokens)
+                self._limiter.answered(request.group, admitted, minutes=minutes, tokens=tokens, accepted=accepted)
 
         def policy(number: int, error: ReelmillError) -> float | None:
             if isinstance(error, Throttled) or not isinstance(error, Transient) or not request.safe or number == _TRIES:

@@ -17,7 +17,8 @@ from pipeline.core.errors import Throttled
 from pipeline.core.model import Json
 from pipeline.ports.quota import QuotaGauge, QuotaNote
 from pipeline.ports.store import Journal
-from pipeline.provider.http.windows import SPANS, Group
+from pipeline.provider.http.groups import Group
+from pipeline.provider.http.windows import SPANS
 
 GROUPS = ("assets", "analyze", "index", "search", "read")
 NAME = "limits"  #: under which the journal keeps the counters
@@ -32,7 +33,7 @@ def read_usage(limits: LimitsSection, kept: Json, now: float) -> list[QuotaGauge
     """Return how full the windows are, of what the journal keeps under :data:`NAME`."""
     found: list[QuotaGauge] = []
     for name in GROUPS:
-        group = Group(getattr(limits, name))
+        group = Group(getattr(limits, name), counted=name != "read")
         if isinstance(kept, dict) and isinstance(kept.get(name), dict):
             group.load(kept[name], now)
         found += group.gauges(name, now)
@@ -80,11 +81,18 @@ class SharedLimiter:
         self._large[group] = 0
         self._dirty = True
         if self._clock.monotonic() - self._saved >= _SAVE_EVERY:
-            await self._save()
+            taken = self._clock.now()
+            try:
+                await self._save()
+            except BaseException:  # the call will never be made
+                limits.answered(amounts, taken, taken, accepted=False)
+                raise
 
-    def answered(self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+    def answered(
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+    ) -> None:
         amounts = {"requests": 1.0, "minutes": minutes, "tokens": tokens}
-        self._groups[group].postpone(amounts, admitted, self._clock.now())
+        self._groups[group].answered(amounts, admitted, self._clock.now(), accepted=accepted)
 
     def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:
         limits, now = self._groups[group], self._clock.now()
@@ -95,6 +103,8 @@ class SharedLimiter:
                 limits.pause_for(note, now)
         if wait is not None and wait > 0:
             limits.pause(now + wait)
+        if wait is not None and group != "read":
+            limits.refused(named=any(note.reached and note.span in ("hour", "day") for note in notes))
         self._dirty = True
 
     def _refusal(self, group: str, amounts: Mapping[str, float], wait: float) -> Throttled:
@@ -126,17 +136,18 @@ class SharedLimiter:
 
 
 async def end_waits(journal: Journal) -> int:
-    """Forget the waits and limits that the platform has named; our own limits stay.
+    """Forget the waits and limits that the platform has named or shown.
 
-    Return how many limits there were.
+    Our own limits stay. Return how many limits there were.
     """
     kept = await journal.load(NAME)
     if not isinstance(kept, dict):
         return 0
     groups = {name: group for name, group in kept.items() if isinstance(group, dict)}
-    calm: dict[str, Json] = {"paused_until": 0.0, "guessed": 0.0, "granted": {}, "learned": {}}
+    calm: dict[str, Json] = {"paused_until": 0.0, "guessed": 0.0, "granted": {}, "learned": {}, "wall": {}}
     await journal.save(NAME, {name: {**group, **calm} for name, group in groups.items()})
-    return sum(len(group.get("learned") or ()) for group in groups.values())
+    walls = (group["wall"] for group in groups.values() if isinstance(group.get("wall"), dict))
+    return sum(len(each.get("learned") or ()) for each in (*groups.values(), *walls))
 
 
 class Unlimited:
@@ -145,7 +156,9 @@ class Unlimited:
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
         pass
 
-    def answered(self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+    def answered(
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+    ) -> None:
         pass
 
     def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Sliding windows, and what one endpoint group of the platform may still take. Pure.
+"""What was asked within the last minute, hour or day. Pure.
 
 A window is kept in 300 slots. A slot counts until its last moment has left the window, so that no stretch of that length
 ever holds more than the limit, wherever the platform starts its own window; the price is that capacity comes back up to a
@@ -9,22 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from math import inf
-from typing import Any, Literal
+from math import isfinite
 
-from pipeline.config.settings import BucketSection
 from pipeline.core.model import Json
-from pipeline.ports.quota import QuotaGauge, QuotaNote
 
 KINDS = ("requests", "minutes", "tokens")
 SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 SLOTS = 300
-_OLD_SLOTS = 60  #: in the journals of earlier releases
-_LEARNED = 7 * 86_400.0  #: seconds for which a limit that an answer has named is believed
-_SAME = 2.0  #: seconds by which the end of one period may differ between two answers
-_LONGEST = 2 * 86_400.0  #: seconds after which no period ends that is to be believed
-_REST = 0.015  #: share of a window for which nothing smaller is looked for
-_FULL = 0.9  #: share from which on a window that the platform calls used up is ours to wait for
 _EPSILON = 1e-9
 
 Amounts = Mapping[str, float]
@@ -42,10 +33,10 @@ class Window:
         self._slots: deque[list[float]] = deque()  #: [number of the slot, amount], oldest first
         self._total = 0.0
 
-    def wait(self, amount: float, now: float) -> float:
+    def wait(self, amount: float, now: float, limit: float | None = None) -> float:
         """Return the seconds until ``amount`` fits; too much fits an empty window."""
         self._forget(now)
-        excess = self._total + amount - self.limit
+        excess = self._total + amount - (self.limit if limit is None else limit)
         if excess <= _EPSILON or not self._slots:
             return 0.0
         end = now
@@ -61,6 +52,24 @@ class Window:
         self._forget(now)
         return self._total
 
+    def since(self, begin: float, now: float) -> float:
+        """Return how many units were taken from the slot of ``begin`` on."""
+        self._forget(now)
+        first = begin // self._width
+        return sum(amount for number, amount in self._slots if number >= first)
+
+    def certain(self, now: float) -> float:
+        """Return how many units are in use wherever in its slot each was taken."""
+        return self.since(now - self.span + self._width, now)
+
+    def busiest(self) -> float:
+        """Return the most units of one slot."""
+        return max((amount for _, amount in self._slots), default=0.0)
+
+    def first_back(self) -> float:
+        """Return when the oldest unit comes back, epoch seconds; 0 without any."""
+        return (self._slots[0][0] + 1) * self._width + self.span if self._slots else 0.0
+
     def take(self, amount: float, now: float) -> None:
         """Count ``amount`` at this moment; after a clock was set back, later."""
         number = now // self._width
@@ -72,16 +81,20 @@ class Window:
 
     def postpone(self, amount: float, taken: float, now: float) -> None:
         """Count at this moment what was taken a little earlier."""
+        if taken // self._width != now // self._width and self.release(amount, taken):
+            self.take(amount, now)
+
+    def release(self, amount: float, taken: float) -> bool:
+        """Give back what was taken a little earlier; return whether it was there."""
         number = taken // self._width
-        if number == now // self._width:
-            return
         for slot in reversed(self._slots):
             if slot[0] <= number:
-                if slot[0] == number and slot[1] >= amount:
-                    slot[1] -= amount
+                if slot[0] == number and slot[1] >= amount - _EPSILON:
+                    slot[1] = max(0.0, slot[1] - amount)
                     self._total -= amount
-                    self.take(amount, now)
-                return
+                    return True
+                break
+        return False
 
     def dump(self) -> list[Json]:
         """Return [when, amount] of each slot for the journal."""
@@ -103,215 +116,6 @@ class Window:
             self._total = 0.0  # and with it what rounding has left
 
 
-class Group:
-    """All windows of one endpoint group, and what the platform itself says of them."""
-
-    def __init__(self, bucket: BucketSection, *, counted: bool = False) -> None:
-        """``counted``: hours and days are counted where they are not limited, too."""
-        self._configured: dict[str, float] = {}
-        self.windows: dict[str, tuple[str, Window]] = {}
-        self._counted: dict[str, tuple[str, Window]] = {}  #: those without a limit, should one be learned
-        self.learned: dict[str, tuple[float, float]] = {}  #: window -> (limit, when an answer last named it)
-        self.left: dict[str, list[float]] = {}  #: kind and span -> [units that the platform still grants, until when]
-        self.paused_until = 0.0
-        self.guessed = 0.0  #: until when it was last paused without the platform having said how long
-        for kind in KINDS:
-            for span in SPANS:
-                name = f"{kind}_per_{span}"
-                limit = getattr(bucket, name)
-                if limit is not None:
-                    self._configured[name] = limit
-                    self._set(name, limit)
-                elif counted and kind != "tokens" and span != "minute":
-                    self._counted[name] = (kind, Window(inf, SPANS[span]))
-
-    # ------------------------------------------------------------------------------------------------- the hot path
-
-    def wait(self, amounts: Amounts, now: float) -> float:
-        """Return the seconds until the amounts fit all windows and no pause is on."""
-        longest = self.paused_until - now
-        if longest > _LEARNED:  # a clock was set back
-            longest = self.paused_until = 0.0
-        for name, (left, resets) in self.left.items() if self.left else ():
-            if resets > now and left < min(1.0, amounts[name.partition("/")[0]]):
-                longest = max(longest, resets - now)
-        for kind, window in self.windows.values():
-            if amounts[kind] > 0:
-                longest = max(longest, window.wait(amounts[kind], now))
-        return max(0.0, longest)
-
-    def take(self, amounts: Amounts, now: float) -> None:
-        """Count in all windows."""
-        for name, granted in list(self.left.items()) if self.left else ():
-            granted[0] -= amounts[name.partition("/")[0]]
-            if granted[1] <= now:
-                del self.left[name]
-        for kind, window in (*self.windows.values(), *self._counted.values()):
-            if amounts[kind] > 0:
-                window.take(amounts[kind], now)
-
-    def postpone(self, amounts: Amounts, taken: float, now: float) -> None:
-        """Count at this moment a call that was let in a little earlier."""
-        for kind, window in self.windows.values():
-            if amounts[kind] > 0:
-                window.postpone(amounts[kind], taken, now)
-
-    # ------------------------------------------------------------------------------------------------- what is told
-
-    def too_large(self, amounts: Amounts, now: float) -> bool:
-        """Return True if a smaller call has room where this waits for hours."""
-        if self.paused_until > now or not any(amounts[kind] for kind in ("minutes", "tokens")):
-            return False
-        full = [
-            (kind, window)
-            for kind, window in self.windows.values()
-            if amounts[kind] > 0 and window.wait(amounts[kind], now) > 0
-        ]
-        return bool(full) and all(
-            kind != "requests" and window.span > 60 and amounts[kind] <= window.limit and _room(window, now) > _REST
-            for kind, window in full
-        )
-
-    def reason(self, amounts: Amounts, now: float) -> str:
-        """Return the window for which these amounts wait longest, in words."""
-        waits = {
-            name: window.wait(amounts[kind], now) for name, (kind, window) in self.windows.items() if amounts[kind]
-        }
-        name = max(waits, key=lambda each: waits[each], default="")
-        if not name or waits[name] < self.wait(amounts, now):
-            return "as the platform says"
-        kind, _, span = name.partition("_per_")
-        return f"{self.windows[name][1].limit:g} {kind} per {span}"
-
-    def gauges(self, group: str, now: float) -> Iterable[QuotaGauge]:
-        """Yield how full each window is."""
-        for name, (_, window) in self.windows.items():
-            used = window.used(now)
-            wait = max(window.wait(1.0, now), self.paused_until - now)
-            at = self.learned.get(name, (0.0, 0.0))[1]
-            yield QuotaGauge(group, name, used, window.limit, now + wait if wait > 0 else 0.0, at)
-
-    # ---------------------------------------------------------------------------------------------------- learning
-
-    def learn(self, note: QuotaNote, now: float, longest: float) -> None:
-        """Take the platform's word about one limit, never for more than is configured.
-
-        ``longest``: seconds that its word may make a call wait.
-        """
-        if note.limit is not None and note.limit >= 1 and note.span:  # less is no limit that lets anything through
-            name = f"{note.kind}_per_{note.span}"
-            self.learned[name] = (note.limit, now)
-            self._apply(name, now)
-        if note.left is not None and note.resets is not None and now < note.resets <= now + _LONGEST:
-            self._granted(f"{note.kind}/{note.span}", note.left, min(note.resets, now + longest))
-
-    def pause(self, until: float) -> None:
-        """Let nothing in until then; a shorter word does not shorten a pause."""
-        self.paused_until = max(self.paused_until, until)
-
-    def pause_for(self, note: QuotaNote, now: float) -> None:
-        """Pause for a spent quota where nobody said until when."""
-        if note.span not in ("hour", "day") or self.paused_until > now + SPANS["minute"]:
-            return
-        known = self.windows.get(f"{note.kind}_per_{note.span}")
-        if known is not None and known[1].used(now) >= _FULL * known[1].limit:
-            return  # our own counters say when there is room
-        self.guessed = guessed_end(note.span, now, self.guessed)
-        self.pause(self.guessed)
-
-    def _granted(self, name: str, left: float, resets: float) -> None:
-        known = self.left.get(name)
-        # Answers overtake each other: within one period the smallest number seen is the newest.
-        if known is not None and abs(known[1] - resets) < _SAME:
-            left = min(left, known[0])
-        self.left[name] = [left, resets]
-
-    def _apply(self, name: str, now: float) -> None:
-        """Let a window have the limit that is known of it."""
-        configured, (limit, at) = self._configured.get(name), self.learned.get(name, (0.0, 0.0))
-        if not 0 <= now - at < _LEARNED:
-            self.learned.pop(name, None)
-            limit = configured or 0.0
-        if limit > 0:
-            self._set(name, limit if configured is None else min(limit, configured))
-        elif name in self.windows:
-            self._counted[name] = self.windows.pop(name)
-
-    def _set(self, name: str, limit: float) -> None:
-        kind, _, span = name.partition("_per_")
-        there = self.windows.get(name) or self._counted.pop(name, None) or (kind, Window(limit, SPANS[span]))
-        there[1].limit = limit
-        self.windows[name] = there
-
-    # --------------------------------------------------------------------------------------------------- remembering
-
-    def dump(self) -> dict[str, Json]:
-        """Return everything for the journal."""
-        return {
-            "paused_until": self.paused_until,
-            "guessed": self.guessed,
-            "granted": {name: list(granted) for name, granted in self.left.items()},
-            "learned": {name: list(each) for name, each in self.learned.items()},
-            "counted": {name: window.dump() for name, (_, window) in {**self.windows, **self._counted}.items()},
-        }
-
-    def load(self, kept: Mapping[str, Any], now: float) -> None:
-        """Restore what an earlier run saved, unless a clock went wrong."""
-        until = kept.get("paused_until")
-        if isinstance(until, int | float) and until <= now + _LEARNED:
-            self.pause(float(until))
-        guessed = kept.get("guessed")
-        self.guessed = float(guessed) if isinstance(guessed, int | float) else 0.0
-        for name, (limit, at) in _pairs(kept.get("learned")):
-            if name.partition("_per_")[0] in KINDS and name.partition("_per_")[2] in SPANS and limit > 0:
-                self.learned.setdefault(name, (limit, at))
-                self._apply(name, now)
-        for name, (left, resets) in _pairs(kept.get("granted")):
-            if name.partition("/")[0] in KINDS and now < resets <= now + _LONGEST:
-                self.left.setdefault(name, [left, resets])
-        counted, windows = kept.get("counted"), {**self.windows, **self._counted}
-        for name, slots in counted.items() if isinstance(counted, dict) else ():
-            if name in windows and isinstance(slots, list):
-                windows[name][1].load((each[0], each[1]) for each in slots if _is_pair(each))
-        self._load_old(kept)
-
-    def _load_old(self, kept: Mapping[str, Any]) -> None:
-        """Read the windows of an earlier release: numbers of slots of a sixtieth."""
-        windows = kept.get("windows")
-        for name, slots in windows.items() if isinstance(windows, dict) else ():
-            if name in self.windows and isinstance(slots, dict):
-                window = self.windows[name][1]
-                width = window.span / _OLD_SLOTS
-                moments = ((number, slots[number]) for number in slots if number.isdigit())
-                window.load(((int(number) + 1) * width, float(n)) for number, n in moments if _is_number(n) and n > 0)
-
-
-def guessed_end(span: Literal["hour", "day"], now: float, before: float) -> float:
-    """Return when a spent quota is tried again where nobody said when, epoch seconds.
-
-    First at the next full hour, or at midnight (UTC). Where that (``before``) has just turned out to be no end, a day's
-    quota is tried every hour, an hour's every five minutes.
-    """
-    step = 3_600.0 if span == "day" else 300.0
-    if 0 <= now - before < step / 6:
-        return now + step
-    return (now // SPANS[span] + 1) * SPANS[span]
-
-
-def _room(window: Window, now: float) -> float:
-    """Return the share of a window that is free."""
-    return 1.0 - window.used(now) / window.limit
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[1] > 0
-
-
-def _pairs(kept: object) -> Iterable[tuple[str, tuple[float, float]]]:
-    for name, pair in kept.items() if isinstance(kept, dict) else ():
-        if isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)):
-            yield name, (float(pair[0]), float(pair[1]))
+def is_number(value: object) -> bool:
+    """Return True for a number out of a journal."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
