@@ -70,18 +70,20 @@ class Adoption:
         self._analyses = _Listing(partial(inventory.objects, "analysis"), _parse_analysis)
         self._shared: set[str] = set()  #: uploads that another run works with at this time
 
-    async def upload(self, key: str, name: str, place: str, *, complete: bool) -> Trace | None:
+    async def upload(self, key: str, name: str, place: str, *, complete: bool, late: bool = False) -> Trace | None:
         """Return the latest usable upload of a video; None: there is none.
 
         ``name`` is what ours would be called. ``place`` is the index it must be in (v1.2). ``complete``: only one that
-        is ready will do, because another one may be waiting for parts that nobody sends any more.
+        is ready will do, because another one may be waiting for parts that nobody sends any more. ``late``: also one that
+        was not there when the list was read.
         """
         digest = upload_digest(key)
         part = digest if self._upload_type == "asset" else name
         narrowed = partial(self._inventory.objects, self._upload_type, name=part)
+        look = self._uploads.look if late else self._uploads.find
         usable = [
             trace
-            for trace in (await self._uploads.find([digest], narrowed)).get(digest, [])
+            for trace in (await look([digest], narrowed)).get(digest, [])
             if trace.place == place and not trace.failed and (trace.ready or not complete)
         ]
         found = max(usable, key=lambda trace: (trace.ready, trace.generation), default=None)
@@ -207,6 +209,12 @@ class _Listing:
             known = {digest: self._known[digest] for digest in digests if digest in self._known}
             if self._whole or len(known) == len(digests):
                 return known
+        return await self.look(digests, narrowed)
+
+    async def look(
+        self, digests: Collection[str], narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
+    ) -> Mapping[str, list[Trace]]:
+        """Return what carries one of these digests now, by digest."""
         found: dict[str, list[Trace]] = {}
         async with aclosing(narrowed()) as pages:
             async for page in pages:

@@ -33,6 +33,11 @@ def build_upload(task: Task, data: VideoData) -> NewUpload:
     )
 
 
+def file_paths(items: Sequence[Task]) -> list[str]:
+    """Return the paths under which a video's content was found."""
+    return [data.locator for data in map(ItemData.of, items) if data.type == "file"]
+
+
 def with_file(
     upload: NewUpload,
     path: Path,

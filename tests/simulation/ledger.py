@@ -122,17 +122,26 @@ class Ledger:
         self.repeated += 1
 
     def _told_and_lost(self, old: Effect, effect: Effect) -> bool:
-        """Return True if a call of another generation is told as possibly paid twice, and its asset is gone.
+        """Return True if a call of another generation is told as possibly paid twice, and its asset is lost.
 
-        It could not be made again under its own name: the platform does not take that asset any more.
+        It could not be made again under its own name: the platform does not take that asset any more. Of an upload, that
+        asset is what the second call has made.
         """
         upload = self._upload_of(old.thing)
-        gone = upload is not None and upload.thing.gone(effect.posted)
-        return old.key != effect.key and gone and self._doubted(old) > 0 and not self._was_shown(old, effect.posted)
+        seconds = [each for each in self.effects if (each.kind, each.key) == (old.kind, old.key) and each is not old]
+        lost = upload is not None and upload.thing.gone(effect.posted)
+        if old.kind == "asset":
+            lost = bool(seconds) and not any(each.thing.sound(effect.posted) for each in seconds)
+        return old.key != effect.key and lost and self._doubted(old) > 0 and not self._was_shown(old, effect.posted)
 
     def _was_shown(self, old: Effect, before: float) -> bool:
-        """Return True if a look has shown this before then."""
-        return any(old.thing.listed <= look <= before for look in self.looks.get(old.looked_for, ()))
+        """Return True if a look has shown this before then.
+
+        What is looked for by a part of the name is shown all the same.
+        """
+        kind, name = old.looked_for
+        named = (name,) if kind != "asset" else [part for sort, part in self.looks if sort == kind and part in name]
+        return any(old.thing.listed <= look <= before for part in named for look in self.looks.get((kind, part), ()))
 
     def _adopted(self, effect: Effect, alike: Sequence[Effect]) -> None:
         """What a lost state folder has left, and the platform shows, is adopted instead of made again.

@@ -52,7 +52,7 @@ from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.tasks.restart_data import fetch_again
 from pipeline.ingest.transcripts.task import has_transcript, transcript_task
-from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
+from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, file_paths, nameless_upload, with_file
 from pipeline.ingest.windows.parts import split_questions
 from pipeline.ports.video_api import NewUpload, UploadSession
 
@@ -134,10 +134,8 @@ class VideoTaskType:
         placed = changed(data, method=method, provider=self._api.identity, index_id=index_id)
         if self._read_captions is not None:
             placed = changed(placed, heard=captions_digest(await self._items(task)))
-        if not data.name or data.provider != self._api.identity:  # this database has not sent it there
-            adopted = await self._adopt(task, changed(placed, name=name))
-            if adopted is not None:
-                return adopted
+        if (adopted := await self._adopt(task, data, placed, name)) is not None:
+            return adopted
         if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
             return self._paid.intend(changed(data, again=0), None, given_up=True)
         placed = changed(placed, name=name, since=self._clock.now(), doubtful=0)
@@ -163,18 +161,26 @@ class VideoTaskType:
         minutes = (data.length or self._api.ceilings.assumed_seconds) / 60
         return Cost(data.name, "index", self._price(minutes), minutes, task.key)
 
-    async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:
-        """Go on with an upload of this content that is there, or None."""
-        if self._index_first and data.method in NAMELESS:
+    async def _adopt(self, task: Task, data: VideoData, placed: VideoData, name: str) -> Outcome | None:
+        """Go on with an upload of this content that is there, or None.
+
+        Where this database has sent it there, it may be one that came after another was made in its place.
+        """
+        ours = bool(data.name) and data.provider == self._api.identity
+        if (ours and not data.doubtful) or (self._index_first and placed.method in NAMELESS):
             return None
-        found = await self._adoption.upload(task.key, data.name, data.index_id, complete=data.method == "multipart")
-        if found is None:
+        sought, complete = data.name if ours else name, placed.method == "multipart"
+        found = await self._adoption.upload(task.key, sought, placed.index_id, complete=complete, late=ours)
+        if found is None or (ours and found.id == data.media_id):
             return None
         _log.info("upload.adopted", key=task.key, id=found.id, name=found.name)
-        return self._use(data, found)
+        return self._use(changed(placed, doubtful=0), found, yields=not ours)
 
-    def _use(self, data: VideoData, found: Trace) -> Advance:
-        data = changed(data, media_id=found.id, name=found.name, generation=found.generation, adopted=True, yields=True)
+    def _use(self, data: VideoData, found: Trace, *, yields: bool = True) -> Advance:
+        """Go on with an upload; ``yields``: whoever has made it goes first."""
+        data = changed(
+            data, media_id=found.id, name=found.name, generation=found.generation, adopted=True, yields=yields
+        )
         if self._read_captions is not None and found.heard is not None:
             data = changed(data, heard=found.heard)
         return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
@@ -254,7 +260,7 @@ class VideoTaskType:
         data = VideoData.of(task)
         assert data.session is not None
         session = data.session.to_session()
-        path, _ = await locate(data, _paths(await self._items(task)))
+        path, _ = await locate(data, file_paths(await self._items(task)))
         try:
             if not session.fits(data.size):  # of an earlier version, which did not check it when it was opened
                 raise Permanent("the platform opened an upload for a file of another size", code="bad_session")
@@ -402,7 +408,7 @@ class VideoTaskType:
         if upload.method in ("url", "external"):
             return upload, []
         items = await self._items(task)
-        path, stamp = await locate(data, _paths(items))
+        path, stamp = await locate(data, file_paths(items))
         return with_file(upload, path, data, items, self._read_captions), stamp
 
     async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
@@ -442,8 +448,3 @@ def _missing(known: About, requests: Sequence[JobRequest], seconds: float, longe
     there = have | under_way
     wanted = split_questions([each for each in requests if each.identity not in there], seconds, longest)
     return [request for request in wanted if request.identity not in there]
-
-
-def _paths(items: Sequence[Task]) -> list[str]:
-    """Return the paths under which a video's content was found."""
-    return [data.locator for data in map(ItemData.of, items) if data.type == "file"]
