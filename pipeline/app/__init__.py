@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
     from pipeline.app.runs.run import run
+    from pipeline.app.upkeep.migrate import migrate
     from pipeline.app.upkeep.prune import prune
     from pipeline.app.upkeep.service import make_service
     from pipeline.app.watch.notify_test import notify_test
@@ -36,7 +37,7 @@ __all__ = [
     "ask", "ask_again", "cancel", "check_config",
     "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget",
     "indexes", "list_items",
-    "make_gallery", "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
+    "make_gallery", "make_service", "migrate", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
@@ -47,7 +48,7 @@ _HOME = {
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "make_gallery": "gallery.make", "indexes": "index.indexes", "forget": "items.forget", "list_items": "items.list_items",
-    "notify_test": "watch.notify_test", "plan": "runs.plan",
+    "migrate": "upkeep.migrate", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",
     "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
     "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",

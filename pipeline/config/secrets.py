@@ -25,6 +25,15 @@ def read_key(env: Mapping[str, str], file: Path | None) -> SecretStr | None:
     return _read(env, "TWELVELABS_API_KEY", file, "[provider] key_file", "key")
 
 
+def read_store_password(env: Mapping[str, str], file: Path | None) -> SecretStr | None:
+    """Return the password of the database that hosts share, if there is one.
+
+    Raises:
+        ConfigError: the file that should hold it cannot be read, or holds something else.
+    """
+    return _read(env, "REELMILL_STORE_PASSWORD", file, "[store] password_file", "password")
+
+
 def read_post_header(env: Mapping[str, str], watch: WatchSection) -> SecretStr | None:
     """Return the header of the webhook, ``Name: value``, if there is one.
 

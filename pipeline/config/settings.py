@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
+from pipeline.config.database_address import parse_address
 from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.durations import Seconds
 from pipeline.config.local_model import ModelSection, read_model_key
 from pipeline.config.queries import StandingQuery
-from pipeline.config.secrets import read_key, read_post_header
+from pipeline.config.secrets import read_key, read_post_header, read_store_password
 from pipeline.config.watch import WatchSection
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
 from pipeline.core.errors import ConfigError
@@ -126,6 +127,11 @@ class BudgetSection(Section):
     max_usd_per_day: float | None = Field(default=None, ge=0)
     max_usd_per_month: float | None = Field(default=None, ge=0)
 
+    @property
+    def has_limits(self) -> bool:
+        """True where any limit is set."""
+        return any(each is not None for each in (self.max_usd_per_run, self.max_usd_per_day, self.max_usd_per_month))
+
 
 class ModelPrices(Section):
     """What one model costs, USD. None = as in ``[prices]``."""
@@ -173,10 +179,19 @@ class PolicySection(Section):
 
 
 class StoreSection(Section):
-    """The database of the state folder."""
+    """The database: a file of the state folder, or one that several hosts share."""
 
+    url: str = ""
+    password_file: Path | None = None
     #: How long one that does not answer is waited for, before a run ends.
-    patience: Seconds = Field(default=30.0, ge=0, le=86_400)
+    patience: Seconds = Field(default_factory=lambda said: 600.0 if said.get("url") else 30.0, ge=0, le=86_400)
+
+    @field_validator("url")
+    @classmethod
+    def _understood(cls, value: str) -> str:
+        if value:
+            parse_address(value)
+        return value.strip()
 
 
 class BatchesSection(Section):
@@ -255,6 +270,7 @@ class Settings(Section):
 
     #: Never in a file, a log, the database or a result.
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    store_password: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The header of the webhook, ``Name: value``; kept like the key.
     post_header: SecretStr | None = Field(default=None, exclude=True, repr=False)
     model_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
@@ -329,9 +345,13 @@ def load(
         settings = Settings.model_validate({**merged, "origin": path})
     except ValidationError as error:
         raise explain(error, layers, Settings) from None
-    key, header = read_key(env, settings.provider.key_file), read_post_header(env, settings.watch)
-    model_key = read_model_key(env, settings.platform.model)
-    return settings.model_copy(update={"api_key": key, "post_header": header, "model_key": model_key})
+    secrets = {
+        "api_key": read_key(env, settings.provider.key_file),
+        "post_header": read_post_header(env, settings.watch),
+        "store_password": read_store_password(env, settings.store.password_file),
+        "model_key": read_model_key(env, settings.platform.model),
+    }
+    return settings.model_copy(update=secrets)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -357,6 +377,7 @@ _PATHS = (
     ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
     ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
     ("youtube", "pace_folder"), ("watch", "post_header_file"), ("watch", "textfile"),
+    ("store", "password_file"),
 )  # fmt: skip
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pipeline.views.lines import BadLine, LeftOut, MissingFile
     from pipeline.views.run import Delivery, LaneView, NamedItems, QueryReport, RunReport, Snapshot, Watch, WorkView
     from pipeline.views.status import BatchView, StatusView, WaitView
-    from pipeline.views.upkeep import Finding, GalleryMade, Pruned, PruneLine
+    from pipeline.views.upkeep import Finding, GalleryMade, Migrated, Pruned, PruneLine
 
 __all__ = [
     "Agreed", "AnswerView", "Asked", "BadLine", "BatchView", "CitedMoment", "ClassifyView", "Corrected", "CorrectedItem",
     "Delivery", "Expiring", "Finding", "GalleryMade", "IndexView", "IndexedView", "ItemView", "LaneView", "LeftOut",
-    "Leftover", "MissingFile", "NamedItems", "OpenUpload", "PruneLine", "Pruned", "QueryReport", "Reconciled",
+    "Leftover", "Migrated", "MissingFile", "NamedItems", "OpenUpload", "PruneLine", "Pruned", "QueryReport", "Reconciled",
     "Reconciliation", "RunReport", "SearchView", "Snapshot", "StatusView", "Vanished", "VideoClasses",
     "VideoRef", "WaitView", "Watch", "WorkView",
 ]  # fmt: skip
@@ -35,7 +35,7 @@ _ROOMS = {
     "lines": "BadLine LeftOut MissingFile",
     "run": "Delivery LaneView NamedItems QueryReport RunReport Snapshot Watch WorkView",
     "status": "BatchView StatusView WaitView",
-    "upkeep": "Finding GalleryMade PruneLine Pruned",
+    "upkeep": "Finding GalleryMade Migrated PruneLine Pruned",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

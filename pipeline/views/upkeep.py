@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Migrated:
+    """A database's schema, before and now."""
+
+    database: str
+    before: int  #: 0: it had none
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class PruneLine:
     """What of one sort goes, or went."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,13 +18,15 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from pipeline.config.database_address import DatabaseAddress, parse_address
-from pipeline.core.errors import DatabaseAway, Permanent, StoreError
+from pipeline.core.errors import Busy, DatabaseAway, Permanent, StoreError
 from pipeline.core.model import Lane, Result, Selection, State, Task
 from pipeline.ports.store import ApplyAnswer
 from pipeline.store.migration import Migration
 from pipeline.store.postgres import connection as border
 from pipeline.store.postgres import errors, queries, schema
+from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
+from pipeline.store.postgres.holders import find_holders
 from pipeline.store.postgres.migrate import migrate
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
 from tests.support.postgres import PASSWORD, Databases
@@ -38,9 +42,9 @@ async def address(databases: Databases) -> AsyncIterator[DatabaseAddress]:
 
 
 @asynccontextmanager
-async def opened(address: DatabaseAddress, *, read_only: bool = False) -> AsyncIterator[PostgresDatabase]:
+async def opened(address: DatabaseAddress, hold: Hold = "beside") -> AsyncIterator[PostgresDatabase]:
     """Open the database as one more host."""
-    found = await open_database(address, read_only=read_only)
+    found = await open_database(address, hold=hold)
     try:
         yield found
     finally:
@@ -65,9 +69,9 @@ async def linked(address: DatabaseAddress, name: str = "") -> AsyncIterator[Any]
         await link.close()
 
 
-async def _refused(address: DatabaseAddress, *, read_only: bool = False) -> StoreError:
+async def _refused(address: DatabaseAddress) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        async with opened(address, read_only=read_only):
+        async with opened(address):
             pass
     assert PASSWORD not in f"{caught.value!r} {caught.value.trouble}"
     assert address.name in str(caught.value)
@@ -228,6 +232,22 @@ async def test_a_value_that_cannot_be_stored_costs_only_its_own_call(database: P
     assert (await one(database)).state is State.RUNNING
 
 
+@pytest.mark.asyncio
+async def test_who_needs_the_database_alone_waits_for_nobody(address: DatabaseAddress) -> None:
+    """It is told who is at work; when they have ended, or their connection has, it is let in, and nobody else is."""
+    async with opened(address), opened(address) as other, opened(address, "") as reader:
+        with pytest.raises(Busy, match=rf"{socket.gethostname()[:40]}:{os.getpid()}"):
+            await open_database(address, hold="alone")
+        assert await find_holders(address) == [f"{socket.gethostname()[:40]}:{os.getpid()}"]
+        await other.submit([placed()], 0.0)
+        assert len(await reader.tasks(Selection())) == 1
+    assert await find_holders(address) == []
+    async with opened(address, "alone"):
+        with pytest.raises(Busy):
+            await open_database(address, hold="alone")
+        assert await find_holders(address) != []
+
+
 # ------------------------------------------------------------------------------------------- not as it should be
 
 
@@ -289,7 +309,7 @@ async def test_a_role_without_rights_is_told_so(address: DatabaseAddress) -> Non
 @pytest.mark.asyncio
 async def test_a_database_opened_for_reading_refuses_to_write(address: DatabaseAddress) -> None:
     """In words; reading goes on."""
-    async with opened(address, read_only=True) as database:
+    async with opened(address, "") as database:
         with pytest.raises(StoreError) as caught:
             await database.submit([placed()], 0.0)
         assert caught.value.trouble.code == "database_read_only"

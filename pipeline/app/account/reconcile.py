@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 from pipeline.app.account.repairs import upload_again
 from pipeline.app.account.survey import Survey
+from pipeline.app.wiring.database import open_alone
 from pipeline.app.wiring.platform import ProviderClient, open_platform
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import SystemClock, parse_iso
@@ -50,11 +50,10 @@ async def reconcile(
         ConfigError: there is no database yet.
         Throttled: a limit asks for more than the configured patience; what was done is done.
     """
-    require_database(settings.run.state)  # before a folder is made for the lock
     decided, clock, rng = make_run_plan(settings), SystemClock(), Random()
-    with lock_state_folder(settings.run.state), closing(ScratchIndex()) as scratch_index:
+    with closing(ScratchIndex()) as scratch_index:
         async with (
-            open_for_writing(settings.run.state) as database,
+            open_alone(settings) as database,
             open_platform(decided, database, clock, rng) as api,
         ):
             index = await _index(settings, api.index_api)

@@ -16,9 +16,9 @@ from pipeline.app.asking.payment import AnswerPayment
 from pipeline.app.asking.records import AskedNotes, AskedQuestion, QuestionNote, name_question
 from pipeline.app.asking.selection import Selected, select_videos
 from pipeline.app.index.video_refs import VideoResolver
+from pipeline.app.wiring.database import open_alone
 from pipeline.app.wiring.platform import ProviderClient, open_platform
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock, iso
 from pipeline.core.errors import Ambiguous, ConfigError, OverBudget, Permanent
@@ -67,16 +67,14 @@ async def ask(settings: Settings, text: str, which: ItemFilter, talk: Talk, *, a
     plan = make_run_plan(settings)
     if settings.provider.api != "v1.3":
         raise not_offered()
-    require_database(settings.run.state)
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            clock, rng = SystemClock(), Random()
-            asking = Asking(plan, database, clock, rng, talk)
-            kept = await asking.look(text, which, again=again)
-            if kept is not None:
-                return await asking.show(kept, kept=True)
-            async with open_platform(plan, database, clock, rng) as api:
-                return await asking.ask(api)
+    async with open_alone(settings) as database:
+        clock, rng = SystemClock(), Random()
+        asking = Asking(plan, database, clock, rng, talk)
+        kept = await asking.look(text, which, again=again)
+        if kept is not None:
+            return await asking.show(kept, kept=True)
+        async with open_platform(plan, database, clock, rng) as api:
+            return await asking.ask(api)
 
 
 def not_offered() -> Permanent:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.app.gallery.posters import Progress, poster_maker
 from pipeline.app.gallery.write import GalleryWriter
+from pipeline.app.wiring.database import open_read_only, who_works
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.sink.disk import DiskSink
@@ -23,10 +23,10 @@ async def make_gallery(settings: Settings, *, told: Progress = lambda _done, _al
         ReelmillError: the output folder cannot be written.
     """
     clock, sink = SystemClock(), DiskSink(settings.run.output)
-    async with open_read_only(settings.run.state) as database:
+    async with open_read_only(settings) as database:
         # A run may be at work, so nothing is noted in the database.
         async with poster_maker(database, sink, settings, clock, remember=False) as posters:
             with obeying(lambda _: posters.stop()):
                 await posters.finish(float("inf"), told)
         writer = GalleryWriter(database, sink, settings, clock)
-        return await writer.write(whole=True, remember=False, running=bool(lock_holder(settings.run.state)))
+        return await writer.write(whole=True, remember=False, running=bool(await who_works(settings)))

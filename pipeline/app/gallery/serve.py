@@ -9,8 +9,8 @@ import anyio
 
 from pipeline.app.gallery.file_server import HEADERS, FileServer, LinkedFile
 from pipeline.app.gallery.safe_words import SafeWords
+from pipeline.app.wiring.database import open_if_present
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.model import Selection
@@ -62,7 +62,7 @@ class LinkedMedia:
         """Return the file at a path, if the page links to it."""
         async with self._lock:
             if place not in self._known and self._clock.monotonic() - self._read_at > _FRESH:
-                async with open_if_present(self._settings.run.state) as database:
+                async with open_if_present(self._settings) as database:
                     self._known = await self._read(database) if database is not None else {}
                 self._read_at = self._clock.monotonic()
         return self._known.get(place)

@@ -9,10 +9,10 @@ from pathlib import Path
 from random import Random
 
 from pipeline.app.index.video_refs import VideoResolver
+from pipeline.app.wiring.database import open_if_present
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
-from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
@@ -242,7 +242,7 @@ async def open_index_access(settings: Settings) -> AsyncIterator[IndexAccess]:
     clock = SystemClock()
     plan = make_run_plan(settings)
     async with (
-        open_if_present(settings.run.state) as database,
+        open_if_present(settings) as database,
         open_platform(plan, NullJournal(), clock, Random()) as api,
     ):
         records: Records | None = database

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 
 from pipeline.app.operator.find_item import find_items
 from pipeline.app.runs.plan_price import PlanPrice
+from pipeline.app.wiring.database import open_alone
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError
@@ -40,15 +40,13 @@ async def ask_again(settings: Settings, names: Sequence[str], jobs: Sequence[str
         Busy: a run is in progress.
         ConfigError: an item or a job is not known; nothing was changed.
     """
-    require_database(settings.run.state)
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            asker = AskAgain(make_run_plan(settings), database, SystemClock())
-            found = await asker.look(names, jobs)
-            if found.jobs and agree(found):
-                await asker.set()
-                return replace(found, agreed=True)
-            return found
+    async with open_alone(settings) as database:
+        asker = AskAgain(make_run_plan(settings), database, SystemClock())
+        found = await asker.look(names, jobs)
+        if found.jobs and agree(found):
+            await asker.set()
+            return replace(found, agreed=True)
+        return found
 
 
 class AskAgain:

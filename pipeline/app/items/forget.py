@@ -22,9 +22,9 @@ from pipeline.app.operator.find_item import find_items, is_known
 from pipeline.app.operator.recall import tell_platform
 from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.upkeep.page_leftovers import has_page, remove_of_video
+from pipeline.app.wiring.database import open_alone
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock, iso
 from pipeline.core.errors import Ambiguous, Permanent, ReelmillError, Transient
@@ -58,18 +58,16 @@ async def forget(
     """
     from pipeline.sink.disk import DiskSink
 
-    require_database(settings.run.state)
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database, AsyncExitStack() as stack:
-            clock, sink = SystemClock(), DiskSink(settings.run.output)
-            tell = None if leave_running else partial(tell_platform, settings, database, embedded=True)
-            forgetting = Forgetting(settings, database, sink, clock, tell=tell)
-            if account:
-                platform = open_platform(make_run_plan(settings), database, clock, Random())
-                api = await stack.enter_async_context(platform)
-                forgetting = Forgetting(settings, database, sink, clock, api.inventory, api.knowledge, tell=tell)
-            found = await forgetting.look(names)
-            return await forgetting.carry_out(found) if agree(found) else found
+    async with open_alone(settings) as database, AsyncExitStack() as stack:
+        clock, sink = SystemClock(), DiskSink(settings.run.output)
+        tell = None if leave_running else partial(tell_platform, settings, database, embedded=True)
+        forgetting = Forgetting(settings, database, sink, clock, tell=tell)
+        if account:
+            platform = open_platform(make_run_plan(settings), database, clock, Random())
+            api = await stack.enter_async_context(platform)
+            forgetting = Forgetting(settings, database, sink, clock, api.inventory, api.knowledge, tell=tell)
+        found = await forgetting.look(names)
+        return await forgetting.carry_out(found) if agree(found) else found
 
 
 class Forgetting:

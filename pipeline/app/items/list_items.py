@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.app.operator.attention import unlisted_ids
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import fold, rare_part
-from pipeline.app.wiring.state_folder import open_read_only
+from pipeline.app.wiring.database import open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.model import FactPath, ItemFilter, ItemQuery, ItemRow, ListedItem, Standing
 from pipeline.core.youtube_address import file_name, is_address
@@ -53,7 +53,7 @@ async def list_items(
         ConfigError: there is no database yet.
     """
     asked = _Asked(which)
-    async with open_read_only(settings.run.state) as database:
+    async with open_read_only(settings) as database:
         begin()
         query = asked.query(await unlisted_ids(database))
         left = limit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.app.wiring.state_folder import open_read_only
+from pipeline.app.wiring.database import open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.model import CostKey
 from pipeline.money_views import CostsView
@@ -16,7 +16,7 @@ async def costs(settings: Settings, by: CostKey, *, since: float = 0.0) -> Costs
     Raises:
         ConfigError: there is no database yet.
     """
-    async with open_read_only(settings.run.state) as database:
+    async with open_read_only(settings) as database:
         groups = await database.costs(by, since)
         if by not in _BY_TIME:
             groups.sort(key=lambda group: (-group.total_usd, group.name))

@@ -15,11 +15,11 @@ from random import Random
 
 import anyio
 
+from pipeline.app.wiring.database import open_if_present, shared_database, who_works
 from pipeline.app.wiring.downloads import download_folder, site_throttle
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
-from pipeline.app.wiring.state_folder import lock_holder, open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ReelmillError
@@ -38,16 +38,28 @@ async def doctor(settings: Settings) -> list[Finding]:
     """Return the findings. Makes one cheap read-only call to the platform."""
     plan = _plan(settings)
     found = await anyio.to_thread.run_sync(_on_this_machine, settings, plan)
+    found.append(await _at_work(settings))
     found += await check_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
     found.append(await _pace(settings))
     found += await _platform(plan)
     return found
 
 
+async def _at_work(settings: Settings) -> Finding:
+    address = shared_database(settings)
+    try:
+        busy = await who_works(settings)
+    except ReelmillError as error:
+        return Finding("database", "bad", error.trouble.message, error.trouble.remedy)
+    if address is not None:
+        return Finding("database", "ok", f"{address}; at work: {busy or 'nobody'}")
+    return Finding("running", "warn" if busy else "ok", busy or "nobody", "a second run would exit 75" if busy else "")
+
+
 async def _pace(settings: Settings) -> Finding:
     name = "YouTube's patience"
     try:
-        async with open_if_present(settings.run.state) as database:
+        async with open_if_present(settings) as database:
             starts, closed = await site_throttle(
                 settings.youtube, database or NullJournal(), SystemClock(), Random()
             ).status()
@@ -83,8 +95,6 @@ def _versions() -> Iterator[Finding]:
 def _folders(settings: Settings) -> Iterator[Finding]:
     yield from _folder("state folder", settings.run.state, database=True)
     yield from _folder("output folder", settings.run.output, database=False)
-    busy = lock_holder(settings.run.state)
-    yield Finding("running", "warn" if busy else "ok", busy or "nobody", "a second run would exit 75" if busy else "")
 
 
 def _folder(name: str, path: Path, *, database: bool) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pipeline.app.operator.attention import NAMED
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items
 from pipeline.app.operator.recall import tell_platform
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
+from pipeline.app.wiring.database import open_for_operator
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.model import Lane, Selection, State, Task
@@ -41,18 +41,16 @@ async def retry(
         Busy: a run is in progress; it must be stopped first.
         ConfigError: an item is not known.
     """
-    require_database(settings.run.state)  # before a folder is made for the lock
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            if items:
-                return await _Operator(settings, database, tuple(classes)).retry_items(items, failed=failed)
-            opened = Corrected("retry")
-            if classes and not failed:
-                opened = await _open_parked(settings, database, classes)
-            which = Selection(_KINDS, states=_FAILED if failed else _STOPPED, classes=tuple(classes))
-            tasks = opened.tasks + await database.command("retry", which, SystemClock().now())
-            why = "" if tasks else await _nothing_stopped(database, classes)
-            return Corrected("retry", tasks, opened.lanes, nothing=why)
+    async with open_for_operator(settings) as database:
+        if items:
+            return await _Operator(settings, database, tuple(classes)).retry_items(items, failed=failed)
+        opened = Corrected("retry")
+        if classes and not failed:
+            opened = await _open_parked(settings, database, classes)
+        which = Selection(_KINDS, states=_FAILED if failed else _STOPPED, classes=tuple(classes))
+        tasks = opened.tasks + await database.command("retry", which, SystemClock().now())
+        why = "" if tasks else await _nothing_stopped(database, classes)
+        return Corrected("retry", tasks, opened.lanes, nothing=why)
 
 
 async def cancel(settings: Settings, items: Sequence[str], *, failed: bool = False) -> Corrected:
@@ -64,15 +62,13 @@ async def cancel(settings: Settings, items: Sequence[str], *, failed: bool = Fal
         Busy: a run is in progress; it must be stopped first.
         ConfigError: an item is not known.
     """
-    require_database(settings.run.state)
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            operator = _Operator(settings, database)
-            if items:
-                changed = await operator.cancel_items(items)
-            else:
-                changed = await operator.cancel_all(_FAILED if failed else _UNFINISHED)
-            return replace(changed, platform=await tell_platform(settings, database))
+    async with open_for_operator(settings) as database:
+        operator = _Operator(settings, database)
+        if items:
+            changed = await operator.cancel_items(items)
+        else:
+            changed = await operator.cancel_all(_FAILED if failed else _UNFINISHED)
+        return replace(changed, platform=await tell_platform(settings, database))
 
 
 async def retry_parked(settings: Settings, classes: Sequence[str]) -> Corrected:
@@ -82,10 +78,8 @@ async def retry_parked(settings: Settings, classes: Sequence[str]) -> Corrected:
         Busy: a run is in progress; it would not notice what is opened.
         ConfigError: there is no database yet.
     """
-    require_database(settings.run.state)
-    with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            return await _open_parked(settings, database, classes)
+    async with open_for_operator(settings) as database:
+        return await _open_parked(settings, database, classes)
 
 
 @dataclass(slots=True)

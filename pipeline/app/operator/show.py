@@ -8,7 +8,7 @@ from pipeline.app.operator.attention import noted, reason
 from pipeline.app.operator.display_names import display_source, redacted
 from pipeline.app.operator.find_item import find_item
 from pipeline.app.operator.last_run import read_last_run
-from pipeline.app.wiring.state_folder import lock_holder, open_read_only
+from pipeline.app.wiring.database import open_read_only, who_works
 from pipeline.config.settings import Settings
 from pipeline.config.time_windows import TimeWindow
 from pipeline.core.clock import SystemClock, iso
@@ -26,7 +26,7 @@ async def show(settings: Settings, item: str) -> ItemView:
     Raises:
         ConfigError: nothing matches, or several items do.
     """
-    async with open_read_only(settings.run.state) as database:
+    async with open_read_only(settings) as database:
         found = await find_item(database, item)
         related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
         tasks = [found, *(task for task in related if task.kind != "item" and task.id != found.id)]
@@ -37,7 +37,7 @@ async def show(settings: Settings, item: str) -> ItemView:
         counts, lines = await noted(database), [task for task in related if task.kind == "item"] or [found]
         over = [task for task in tasks if task.state in (State.HELD, State.FAILED) and not counts(task, lines)]
         state, explanation, step = _explain_over(tasks, over, parked) if over else _explain(tasks, parked)
-        stopped = None if lock_holder(settings.run.state) else (await read_last_run(database)).stopped
+        stopped = None if await who_works(settings) else (await read_last_run(database)).stopped
         if state == "working" and stopped is not None:
             explanation = f"{explanation} The last run stopped: {stopped.message.rstrip('.')}."
             step = _before_the_next_run(stopped)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pipeline.app.operator.attention import noted_attention
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.operator.waiting import find_waits
-from pipeline.app.wiring.state_folder import lock_holder, open_read_only
+from pipeline.app.wiring.database import open_read_only, who_works
 from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -36,8 +36,8 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
     Raises:
         ConfigError: there is no database yet.
     """
-    async with open_read_only(settings.run.state) as database:
-        now, running = SystemClock().now(), lock_holder(settings.run.state)
+    async with open_read_only(settings) as database:
+        now, running = SystemClock().now(), await who_works(settings)
         counts = await database.counts()
         stopped = await noted_attention(database, limit)
         last = await read_last_run(database)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.app.index.questions import check_queries
 from pipeline.app.wiring.components import named_sources
+from pipeline.app.wiring.database import check_shared
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
@@ -80,6 +81,7 @@ def check_settings(settings: Settings) -> RunPlan:
                 remedy="export TWELVELABS_API_KEY, or leave base_url away to try without an account",
             )
         check_key(settings.api_key.get_secret_value())
+    check_shared(settings)
     plan.planner.names()  # reads the configured jobs
     checked(settings.youtube.options)
     return plan

@@ -18,8 +18,8 @@ from pipeline.app.runs.config_check import check_settings
 from pipeline.app.runs.plan_price import PlanPrice, plan_limits
 from pipeline.app.runs.query_files import FOLDER as SEARCHES
 from pipeline.app.wiring.components import batch_rules, named_sources, read_entries
+from pipeline.app.wiring.database import open_if_present
 from pipeline.app.wiring.run_plan import RunPlan
-from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -82,7 +82,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50, f
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     totals = _Totals(check_settings(settings), limit, files=files)
-    async with open_if_present(settings.run.state) as database:
+    async with open_if_present(settings) as database:
         await totals.look(database)
         entries = read_entries(settings, sources, totals.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):

@@ -12,10 +12,11 @@ from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
 from pipeline.app.watch.night_watch import NightWatch
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
+from pipeline.app.wiring.database import has_database, open_for_run, open_if_present
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing, open_if_present
+from pipeline.app.wiring.state_folder import lock_state_folder
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import SystemClock
@@ -57,12 +58,12 @@ async def _run(
     sources = named_sources(settings, sources)
     plan = check_settings(settings)
     folder = settings.run.state
-    if not sources and not has_database(folder):
+    if not sources and not has_database(settings):
         raise _nothing()
     with lock_state_folder(folder):
         check_output(settings.run.output.absolute(), make=True)
         entries = await _entries(plan, sources)
-        async with open_for_writing(folder) as database:
+        async with open_for_run(settings) as database:
             await _something_to_do(database, sources)
             await clean_up_downloads(settings, database, clock)
             async with (
@@ -88,7 +89,7 @@ async def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | Bad
         return entries
     read: Sequence[Item | BadLine] = list(entries)
     if any(isinstance(entry, MissingFile) for entry in read):
-        async with open_if_present(plan.settings.run.state) as database:
+        async with open_if_present(plan.settings) as database:
             read = await recall_missing(database, read) if database is not None else read
     for entry in read:
         bad = entry if isinstance(entry, BadLine) else check_line(plan.planner, entry)

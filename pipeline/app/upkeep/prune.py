@@ -16,8 +16,8 @@ from anyio import to_thread
 
 from pipeline.app.gallery.write import NOTE
 from pipeline.app.upkeep.page_leftovers import find_leftovers, remove_leftovers
+from pipeline.app.wiring.database import open_alone
 from pipeline.app.wiring.downloads import clean_up_downloads, measure_leftovers
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ReelmillError
@@ -50,13 +50,10 @@ async def prune(
     """
     from pipeline.sink.disk import DiskSink
 
-    folder = settings.run.state
-    require_database(folder)
-    with lock_state_folder(folder):
-        async with open_for_writing(folder) as database:
-            pruning = Pruning(settings, database, DiskSink(settings.run.output), clock or SystemClock())
-            found = await pruning.find(raw, runs)
-            return await pruning.carry_out() if ask(found) else found
+    async with open_alone(settings) as database:
+        pruning = Pruning(settings, database, DiskSink(settings.run.output), clock or SystemClock())
+        found = await pruning.find(raw, runs)
+        return await pruning.carry_out() if ask(found) else found
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ import anyio
 
 from pipeline.app.watch.digest import NAME, make_digest
 from pipeline.app.watch.ways import Ways, bare_report
+from pipeline.app.wiring.database import has_database, open_for_operator
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import Clock
@@ -95,13 +95,12 @@ class NightWatch:
 
     async def _open(self, stack: AsyncExitStack) -> Database | None:
         """Open the database of earlier runs; None where none can be used."""
-        watch, folder = self._settings.watch, self._settings.run.state
+        watch = self._settings.watch
         if watch.textfile is None and not watch.notify:
             return None
         with suppress(ReelmillError):
-            if has_database(folder):
-                stack.enter_context(lock_state_folder(folder))
-                return await stack.enter_async_context(open_for_writing(folder))
+            if has_database(self._settings):
+                return await stack.enter_async_context(open_for_operator(self._settings))
         return None
 
     async def _ping_end(self, report: RunReport) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from pipeline.app.watch.gauges import read_gauges
 from pipeline.app.watch.ways import Ways, bare_report
-from pipeline.app.wiring.state_folder import open_if_present
+from pipeline.app.wiring.database import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError
@@ -32,7 +32,7 @@ async def notify_test(settings: Settings) -> list[Delivery]:
     if watch.post_json is not None:
         told.append(await ways.post_json(report))
     if watch.textfile is not None:
-        async with open_if_present(settings.run.state) as database:
+        async with open_if_present(settings) as database:
             content = await read_gauges(settings, database, None, clock.now())
         told.append(await ways.textfile(watch.textfile, content))
     if watch.notify:

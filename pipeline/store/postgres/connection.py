@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]
 
 from pipeline.config.database_address import DatabaseAddress
-from pipeline.core.errors import DatabaseAway, ReelmillError, StoreError
+from pipeline.core.errors import Busy, DatabaseAway, ReelmillError, StoreError
 from pipeline.store.encoding import Row, unstorable
 from pipeline.store.postgres import errors
-from pipeline.store.postgres.schema import SCHEMA
+from pipeline.store.postgres.schema import MIGRATION_LOCK, SCHEMA
 
 T = TypeVar("T")
 #: A statement and its parameters: ``$1`` is the first.
 Query: TypeAlias = tuple[str, Sequence[Any]]
+
+#: How a process holds the database: beside others, alone, or not at all.
+Hold: TypeAlias = Literal["beside", "alone", ""]
 
 OLDEST_SERVER = 140_000  #: as the server numbers itself
 CONNECT_SECONDS = 10.0
@@ -29,7 +34,6 @@ _NO_LIMIT = 7 * 86_400.0
 _TRIES = 5  #: of a transaction that lost against another host's
 _SETTINGS = {
     "search_path": SCHEMA,
-    "application_name": "reelmill",
     "client_encoding": "UTF8",
     "timezone": "UTC",
     "default_transaction_isolation": "read committed",
@@ -40,6 +44,16 @@ _SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+#: The advisory lock that every process at work holds.
+_WORK_LOCK = MIGRATION_LOCK + 1
+_APPLICATION = "reelmill "
+#: The processes that hold it, as ``host:pid``.
+HOLDERS = f"""
+SELECT DISTINCT substr(application_name, {len(_APPLICATION) + 1}) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {_WORK_LOCK}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY 1
+"""
 #: What a transaction that lost against another's is told, and what one is told that put the same new task.
 _CONFLICTS = ("40001", "40P01", "23505")
 
@@ -77,12 +91,14 @@ class Link:
     whether its write happened.
     """
 
-    def __init__(self, address: DatabaseAddress, *, read_only: bool = False) -> None:
+    def __init__(self, address: DatabaseAddress, *, read_only: bool = False, hold: Hold = "") -> None:
         self._address = address
         self._where = str(address)
         self._read_only = read_only
+        self._hold = hold
         self._connection: asyncpg.Connection | None = None
         self._closed = False
+        self._opened = False  #: at least once
         self.lock = anyio.Lock()
 
     async def open(self) -> None:
@@ -182,7 +198,15 @@ class Link:
         if self._closed:
             raise errors.closed(self._where)
         if self._connection is None or self._connection.is_closed():
-            self._connection = await _connect(self._address, read_only=self._read_only)
+            try:
+                self._connection = await _connect(self._address, self._hold, read_only=self._read_only)
+            except Busy as error:
+                if not self._opened:
+                    raise
+                raise DatabaseAway.from_trouble(
+                    error.trouble
+                ) from error  # it was ours: whoever has it now is waited for
+            self._opened = True
         return self._connection
 
     @contextmanager
@@ -230,7 +254,7 @@ async def _count(connection: asyncpg.Connection, sql: str, values: Sequence[Any]
     return int(status.rpartition(" ")[2])
 
 
-async def _connect(address: DatabaseAddress, *, read_only: bool) -> asyncpg.Connection:
+async def _connect(address: DatabaseAddress, hold: Hold, *, read_only: bool) -> asyncpg.Connection:
     """Connect to the first host that answers, and inspect it."""
     password = address.password.get_secret_value() if address.password is not None else None
     connection = await asyncpg.connect(
@@ -242,11 +266,12 @@ async def _connect(address: DatabaseAddress, *, read_only: bool) -> asyncpg.Conn
         ssl=_tls(address),
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
-        server_settings=_SETTINGS,
+        server_settings={**_SETTINGS, "application_name": f"{_APPLICATION}{socket.gethostname()[:40]}:{os.getpid()}"},
         target_session_attrs="any" if read_only or len(address.hosts) == 1 else "read-write",
     )
     try:
         await _inspect(connection, str(address), read_only=read_only)
+        await _take_hold(connection, str(address), hold)
     except BaseException:
         connection.terminate()
         raise
@@ -274,6 +299,22 @@ async def _inspect(connection: asyncpg.Connection, where: str, *, read_only: boo
         raise errors.of_code("25006", "pg_is_in_recovery()", f"the {where}")
     if commit == "off":  # a reply means that it is on disk
         await connection.execute("SET synchronous_commit = on")
+
+
+async def _take_hold(connection: asyncpg.Connection, where: str, hold: Hold) -> None:
+    """Hold the database for as long as this connection lasts; nobody is waited for.
+
+    Raises:
+        Busy: somebody holds it alone, or holds it and we want it alone.
+    """
+    if not hold:
+        return
+    lock = "pg_try_advisory_lock_shared" if hold == "beside" else "pg_try_advisory_lock"
+    if not await connection.fetchval(f"SELECT {lock}($1)", _WORK_LOCK):
+        who = ", ".join(row[0] for row in await connection.fetch(HOLDERS))
+        raise Busy(
+            f"Others work on the {where}: {who or 'one that is just ending'}.", remedy="wait for them, or stop them"
+        )
 
 
 def _tls(address: DatabaseAddress) -> ssl.SSLContext | bool:

@@ -14,7 +14,7 @@ from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.postgres import queries
-from pipeline.store.postgres.connection import Link, Transaction
+from pipeline.store.postgres.connection import Hold, Link, Transaction
 from pipeline.store.postgres.migrate import check_version
 from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import TABLES
@@ -23,13 +23,16 @@ from pipeline.store.postgres.writes import write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest
 
 
-async def open_database(address: DatabaseAddress, *, read_only: bool = False) -> PostgresDatabase:
+async def open_database(address: DatabaseAddress, *, hold: Hold = "beside") -> PostgresDatabase:
     """Open the database, which must have this release's schema.
 
+    ``hold``: beside others or alone, for as long as it is open; empty: only for reading.
+
     Raises:
+        Busy: somebody else works on it, and ``hold`` is alone.
         StoreError: it cannot be reached or used, or is of another release.
     """
-    database = PostgresDatabase(address, read_only=read_only)
+    database = PostgresDatabase(address, hold)
     try:
         await database.connect()
     except BaseException:
@@ -45,9 +48,9 @@ class PostgresDatabase(PostgresRecords):
     it was written is not known), ``Permanent`` (``unstorable``) or ``StoreError``.
     """
 
-    def __init__(self, address: DatabaseAddress, *, read_only: bool = False) -> None:
+    def __init__(self, address: DatabaseAddress, hold: Hold) -> None:
         super().__init__(Link(address, read_only=True), address)
-        self._writer = None if read_only else Link(address)
+        self._writer = Link(address, hold=hold) if hold else None
         self._writes = GroupCommit((self._writer or self._reader).lock, self._write)
 
     async def connect(self) -> None:

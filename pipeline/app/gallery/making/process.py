@@ -32,14 +32,14 @@ class BlockProcess:
             "words": [str(settings.run.output.absolute()), settings.gallery.paths == "absolute", secrets],
             "now": now,
         }
-        self._database = database_file(settings.run.state)
+        self._database = None if settings.store.url else database_file(settings.run.state)
         self._process: ChildProcess | None = None
         self._answer: IO[bytes] | None = None  #: what it writes blocks into; a file without a name
         self._errors: IO[bytes] | None = None  #: what it says on stderr, likewise
 
     def can_help(self) -> bool:
         """Return whether there is a file that another process can read."""
-        return self._database.is_file()
+        return self._database is not None and self._database.is_file()
 
     async def start(self) -> None:
         """Start it ahead: it takes as long to load as some blocks to make."""

@@ -1,0 +1,182 @@
+"""Where a run's truth is kept: in a file of the state folder, or in PostgreSQL for several hosts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.app.wiring import state_folder
+from pipeline.app.wiring.state_folder import lock_state_folder
+from pipeline.config.database_address import DatabaseAddress, parse_address
+from pipeline.config.settings import Settings
+from pipeline.core.errors import Busy, ConfigError
+from pipeline.ports.store import Database
+
+if TYPE_CHECKING:
+    from pipeline.store.postgres.connection import Hold
+
+
+def shared_database(settings: Settings) -> DatabaseAddress | None:
+    """Return the address of the database that several hosts share; None: it is a file of the state folder."""
+    if not settings.store.url:
+        return None
+    return replace(parse_address(settings.store.url), password=settings.store_password)
+
+
+def has_database(settings: Settings) -> bool:
+    """Tell whether anything may have been run: for a database that others share, yes.
+
+    Raises:
+        ConfigError: the state folder cannot be looked into.
+    """
+    return bool(settings.store.url) or state_folder.has_database(settings.run.state)
+
+
+@asynccontextmanager
+async def open_for_run(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database for a run, whose state folder is locked: beside the runs of other hosts, where they can share.
+
+    Raises:
+        Busy: this run cannot share, or another one does not; says which.
+    """
+    address = shared_database(settings)
+    if address is None:
+        async with state_folder.open_for_writing(settings.run.state) as database:
+            yield database
+    else:
+        why = _why_alone(settings)
+        try:
+            async with _open_shared(address, "alone" if why else "beside") as database:
+                yield database
+        except Busy as busy:
+            raise Busy(
+                f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
+            ) from None
+
+
+@asynccontextmanager
+async def open_alone(settings: Settings) -> AsyncIterator[Database]:
+    """Open a database that is there, for writing, while no run is at work.
+
+    Raises:
+        Busy: one is.
+        ConfigError: there is no database yet.
+    """
+    address = shared_database(settings)
+    if address is None:
+        state_folder.require_database(settings.run.state)  # before a folder is made for the lock
+        with lock_state_folder(settings.run.state):
+            async with state_folder.open_for_writing(settings.run.state) as database:
+                yield database
+    else:
+        async with _open_shared(address, "alone") as database:
+            yield database
+
+
+@asynccontextmanager
+async def open_for_operator(settings: Settings) -> AsyncIterator[Database]:
+    """Open a database that is there, for an operator's word; one that hosts share, beside their runs.
+
+    Raises:
+        Busy: a run is at work on the state folder.
+        ConfigError: there is no database yet.
+    """
+    address = shared_database(settings)
+    if address is None:
+        async with open_alone(settings) as database:
+            yield database
+    else:
+        async with _open_shared(address, "beside") as database:
+            yield database
+
+
+@asynccontextmanager
+async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database read-only, beside any run.
+
+    Raises:
+        ConfigError: there is no database yet.
+    """
+    address = shared_database(settings)
+    if address is None:
+        async with state_folder.open_read_only(settings.run.state) as database:
+            yield database
+    else:
+        async with _open_shared(address, "") as database:
+            yield database
+
+
+@asynccontextmanager
+async def open_if_present(settings: Settings) -> AsyncIterator[Database | None]:
+    """Open the database read-only if there is one."""
+    if not has_database(settings):
+        yield None
+        return
+    async with open_read_only(settings) as database:
+        yield database
+
+
+async def who_works(settings: Settings) -> str:
+    """Return in words who works on the database; empty if nobody."""
+    address = shared_database(settings)
+    if address is None:
+        return state_folder.lock_holder(settings.run.state)
+    from pipeline.store.postgres.holders import find_holders
+
+    return ", ".join(await find_holders(address))
+
+
+def _why_alone(settings: Settings) -> str:
+    """Return why a run with these settings cannot share its database with others; empty: it can."""
+    if settings.budget.has_limits:
+        return "its spending limit counts its own calls only"
+    if settings.queries:
+        return "each run asks the questions of [[queries]], and pays for them"
+    if settings.provider.api == "v1.2":
+        return "API v1.2 has no key that makes two calls one"
+    return ""
+
+
+def check_shared(settings: Settings) -> None:
+    """Refuse what cannot be right on a database that several hosts share.
+
+    Raises:
+        ConfigError: each host would have a platform of its own; the driver is not there.
+    """
+    if not settings.store.url:
+        return
+    if settings.provider_kind == "local" and not settings.provider.base_url:
+        raise ConfigError(
+            "[store] url: each host would have a local platform of its own, and know nothing of the others' videos",
+            remedy="start one with `reelmill platform`, and name it in [provider] base_url on every host",
+        )
+    need_driver()
+
+
+def need_driver() -> None:
+    """Make sure that the driver of PostgreSQL is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("asyncpg") is None:
+        raise ConfigError(
+            "[store] url: PostgreSQL needs a package that is not installed",
+            remedy="pip install 'reelmill[postgres]'",
+        )
+
+
+@asynccontextmanager
+async def _open_shared(address: DatabaseAddress, hold: Hold) -> AsyncIterator[Database]:
+    need_driver()
+    from pipeline.store.postgres.database import open_database
+
+    database = await open_database(address, hold=hold)
+    try:
+        yield database
+    finally:
+        await database.aclose()
