@@ -131,7 +131,11 @@ def _known(path: list[str], model: type[BaseModel]) -> list[str]:
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return []
         model = kind
-    return [name for name in model.model_fields if name not in ("api_key", "post_header", "store_password", "origin")]
+    return [
+        name
+        for name in model.model_fields
+        if name not in ("api_key", "post_header", "store_password", "model_key", "origin")
+    ]
 
 
 def _line_of(path: Path, names: list[str], nth: int) -> int:

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
-from pipeline.config.database_address import parse_address
 from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.durations import Seconds
 from pipeline.config.local_model import ModelSection, read_model_key
 from pipeline.config.queries import StandingQuery
 from pipeline.config.secrets import read_key, read_post_header, read_store_password
+from pipeline.config.store import StoreSection
 from pipeline.config.watch import WatchSection
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
 from pipeline.core.errors import ConfigError
@@ -127,11 +127,6 @@ class BudgetSection(Section):
     max_usd_per_day: float | None = Field(default=None, ge=0)
     max_usd_per_month: float | None = Field(default=None, ge=0)
 
-    @property
-    def has_limits(self) -> bool:
-        """True where any limit is set."""
-        return any(each is not None for each in (self.max_usd_per_run, self.max_usd_per_day, self.max_usd_per_month))
-
 
 class ModelPrices(Section):
     """What one model costs, USD. None = as in ``[prices]``."""
@@ -176,22 +171,6 @@ class PolicySection(Section):
     retry_first: Seconds = Field(default=5.0, gt=0, le=3600)
     retry_most: Seconds = Field(default=900.0, gt=0, le=86_400)
     lease: Seconds = Field(default=120.0, ge=1, le=3600)
-
-
-class StoreSection(Section):
-    """The database: a file of the state folder, or one that several hosts share."""
-
-    url: str = ""
-    password_file: Path | None = None
-    #: How long one that does not answer is waited for, before a run ends.
-    patience: Seconds = Field(default_factory=lambda said: 600.0 if said.get("url") else 30.0, ge=0, le=86_400)
-
-    @field_validator("url")
-    @classmethod
-    def _understood(cls, value: str) -> str:
-        if value:
-            parse_address(value)
-        return value.strip()
 
 
 class BatchesSection(Section):

@@ -33,6 +33,7 @@ def model_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[
             ("api_key",),
             ("post_header",),
             ("model_key",),
+            ("store_password",),
             ("origin",),
             ("jobs", "settings"),
             ("prices", "models"),
@@ -72,6 +73,9 @@ def text() -> str:
     return EXAMPLE.read_text(encoding="utf-8")
 
 
+SECRETS = {"TWELVELABS_API_KEY": "tlk_x", "REELMILL_STORE_PASSWORD": "x"}
+
+
 def without_jobs(raw: dict[str, Any]) -> dict[str, Any]:
     """Return the file's data without the tables of single jobs, whose keys belong to the jobs."""
     return {**raw, "jobs": {key: value for key, value in raw["jobs"].items() if not isinstance(value, dict)}}
@@ -87,7 +91,7 @@ def test_it_loads_with_every_key_taken_in(text: str, tmp_path: Path) -> None:
     """Every optional line is a valid one; no key in the file is unknown."""
     path = tmp_path / "all.toml"
     path.write_text(OPTIONAL.sub("", text), encoding="utf-8")
-    settings = load(path, env={"TWELVELABS_API_KEY": "tlk_x", "REELMILL_POST_HEADER": "X-Token: t"})
+    settings = load(path, env={**SECRETS, "REELMILL_POST_HEADER": "X-Token: t"})
     assert settings.budget.max_usd_per_run is not None
     assert set(settings.jobs.settings) == {"gist", "summary", "chapters", "highlights", "genre", "sponsors"}
     assert [query.name for query in settings.queries] == ["queen-bees", "kinds"]

@@ -376,7 +376,13 @@ def test_config_check_shows_all_but_the_key(reelmill: Reelmill) -> None:
     ran = reelmill("config", "check", "--json", env={"TWELVELABS_API_KEY": "tlk_secret"})
     data = json.loads(ran.out)
     assert (data["api_key_set"], data["platform"], data["file"]) == (True, "twelvelabs", None)
-    assert set(data["settings"]) == set(Settings.model_fields) - {"api_key", "post_header", "origin"}
+    assert set(data["settings"]) == set(Settings.model_fields) - {
+        "api_key",
+        "post_header",
+        "store_password",
+        "model_key",
+        "origin",
+    }
     assert "tlk_secret" not in ran.out + ran.err
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.app.wiring.database import need_driver, shared_database
+from pipeline.app.wiring.database import need_driver, shared_database, told_as_configuration
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.views import Migrated
@@ -12,8 +12,8 @@ async def migrate(settings: Settings) -> Migrated:
     """Make the tables, or bring them up to date; all or nothing.
 
     Raises:
-        ConfigError: the database is a file, which every run brings up to date by itself.
-        StoreError: it cannot be reached or changed, or is of a newer release.
+        ConfigError: the database is a file, which every run brings up to date by itself; or it cannot be reached or changed, or
+            is of a newer release.
     """
     address = shared_database(settings)
     if address is None:
@@ -24,5 +24,6 @@ async def migrate(settings: Settings) -> Migrated:
     need_driver()
     from pipeline.store.postgres.migrate import migrate as bring_up_to_date
 
-    before, now = await bring_up_to_date(address)
+    with told_as_configuration():
+        before, now = await bring_up_to_date(address)
     return Migrated(str(address), before, now)

@@ -1,9 +1,9 @@
-"""Where a run's truth is kept: in a file of the state folder, or in PostgreSQL for several hosts."""
+"""Where the database is: a file of the state folder, or shared by hosts."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from pipeline.app.wiring import state_folder
 from pipeline.app.wiring.state_folder import lock_state_folder
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
-from pipeline.core.errors import Busy, ConfigError
+from pipeline.core.errors import Busy, ConfigError, StoreError
 from pipeline.ports.store import Database
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def shared_database(settings: Settings) -> DatabaseAddress | None:
-    """Return the address of the database that several hosts share; None: it is a file of the state folder."""
+    """Return the address of the database that hosts share.
+
+    None: it is a file of the state folder.
+    """
     if not settings.store.url:
         return None
     return replace(parse_address(settings.store.url), password=settings.store_password)
@@ -36,7 +39,9 @@ def has_database(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_for_run(settings: Settings) -> AsyncIterator[Database]:
-    """Open the database for a run, whose state folder is locked: beside the runs of other hosts, where they can share.
+    """Open the database for a run, whose state folder is locked.
+
+    Beside the runs of other hosts, where they can share.
 
     Raises:
         Busy: this run cannot share, or another one does not; says which.
@@ -77,7 +82,9 @@ async def open_alone(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_for_operator(settings: Settings) -> AsyncIterator[Database]:
-    """Open a database that is there, for an operator's word; one that hosts share, beside their runs.
+    """Open a database that is there, for an operator's word.
+
+    One that hosts share, beside their runs.
 
     Raises:
         Busy: a run is at work on the state folder.
@@ -125,12 +132,13 @@ async def who_works(settings: Settings) -> str:
         return state_folder.lock_holder(settings.run.state)
     from pipeline.store.postgres.holders import find_holders
 
-    return ", ".join(await find_holders(address))
+    with told_as_configuration():
+        return ", ".join(await find_holders(address))
 
 
 def _why_alone(settings: Settings) -> str:
-    """Return why a run with these settings cannot share its database with others; empty: it can."""
-    if settings.budget.has_limits:
+    """Return why a run cannot share its database; empty: it can."""
+    if any(limit is not None for _, limit in settings.budget):
         return "its spending limit counts its own calls only"
     if settings.queries:
         return "each run asks the questions of [[queries]], and pays for them"
@@ -155,6 +163,19 @@ def check_shared(settings: Settings) -> None:
     need_driver()
 
 
+@contextmanager
+def told_as_configuration() -> Iterator[None]:
+    """Tell of a database that cannot be opened as of the configuration.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise ConfigError.from_trouble(error.trouble) from error
+
+
 def need_driver() -> None:
     """Make sure that the driver of PostgreSQL is there.
 
@@ -175,7 +196,8 @@ async def _open_shared(address: DatabaseAddress, hold: Hold) -> AsyncIterator[Da
     need_driver()
     from pipeline.store.postgres.database import open_database
 
-    database = await open_database(address, hold=hold)
+    with told_as_configuration():
+        database = await open_database(address, hold=hold)
     try:
         yield database
     finally:

@@ -1,4 +1,4 @@
-"""Who works on a database: what stands for the lock of a state folder, and ends with its connection."""
+"""Who works on a database: what stands for the lock of a state folder."""
 
 from __future__ import annotations
 

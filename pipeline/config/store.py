@@ -1,0 +1,35 @@
+"""``[store]``: where the database is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config.database_address import parse_address
+from pipeline.config.durations import Seconds
+from pipeline.config.youtube import Section
+
+SERVER_PATIENCE = 600.0  #: seconds; a failover takes minutes
+
+
+class StoreSection(Section):
+    """The database: a file of the state folder, or one that several processes share."""
+
+    url: str = ""
+    password_file: Path | None = None
+    #: How long one that does not answer is waited for, before a run ends.
+    patience: Seconds = Field(default=30.0, ge=0, le=86_400)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _failover(cls, said: object) -> object:
+        """Wait longer for a server, which may be restarting, than for a file."""
+        return {"patience": SERVER_PATIENCE, **said} if isinstance(said, dict) and said.get("url") else said
+
+    @field_validator("url")
+    @classmethod
+    def _understood(cls, value: str) -> str:
+        if value:
+            parse_address(value)
+        return value.strip()
