@@ -13,9 +13,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from pipeline.media.limits import MAX_PIXELS
 from pipeline.media.titles import is_title
 
-MAX_PIXELS = 100_000_000  #: of a picture that is decoded: no platform takes a larger one, and it may be a trap
 #: Only containers that hold their media themselves: a playlist (HLS, DASH, concat) could read other files or the network.
 _OPTIONS = {
     "max_pixels": str(MAX_PIXELS),  # for the look at the streams while opening, too

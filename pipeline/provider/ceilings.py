@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Literal
 
-from pipeline.media.container import MAX_PIXELS
+from pipeline.media.limits import MAX_PIXELS
 from pipeline.ports.video_api import Ceilings
 from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.media import V13

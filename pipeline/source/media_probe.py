@@ -12,7 +12,6 @@ from av.video.stream import VideoStream
 
 from pipeline.core.errors import InputError
 from pipeline.media.container import (
-    MAX_PIXELS,
     MEDIA_ERRORS,
     NoVideoStream,
     UnreadableMedia,
@@ -24,6 +23,7 @@ from pipeline.media.container import (
     open_media,
     video_stream,
 )
+from pipeline.media.limits import MAX_PIXELS
 from pipeline.source.read_errors import to_read_error, unreadable_video
 
 _MIMES = {

@@ -24,7 +24,7 @@ from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError
 from pipeline.local.limits import OWN_LIMITS, PlatformLimits
 from pipeline.local.state.tables import BEGINS, AssetRow
-from pipeline.media.container import MAX_PIXELS
+from pipeline.media.limits import MAX_PIXELS
 from pipeline.ports.source import MediaFacts
 from pipeline.provider.ceilings import platform_ceilings
 from pipeline.source.preflight import check
