@@ -12,17 +12,17 @@ from pipeline.config.settings import PricesSection
 _PRICED = frozenset({"pegasus1.5", "marengo3.0"})
 
 
-#: Tokens of evidence in a minute of video: fast speech with its times, and the pictures beside it.
-_EVIDENCE = 500
+#: Tokens of evidence in a minute of video: fast speech with its times; with up to eight pictures; pictures of all shots.
+_SPEECH, _WITH_PICTURES, _ALL_SHOTS = 500, 1500, 6000
 
 
 def own_model_rates(own: ModelSection) -> PricesSection:
     """Return what the local platform costs where a model of the user's own writes."""
     into, out = own.input_million_tokens or 0.0, own.output_million_tokens or 0.0
     return PricesSection(
-        analyze_minute=_EVIDENCE * into / 1_000_000,
+        analyze_minute=(_WITH_PICTURES if own.images else _SPEECH) * into / 1_000_000,
         output_1000_tokens=out / 1000,
-        index_minute=0.0,
+        index_minute=(_ALL_SHOTS * into + _ALL_SHOTS / 10 * out) / 1_000_000 if own.images else 0.0,
         search_1000_queries=0.0,
         response_input_million_tokens=0.0,
         response_output_million_tokens=0.0,

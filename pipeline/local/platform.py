@@ -10,7 +10,9 @@ import anyio
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError
+from pipeline.local.analysis.plugins.model.chat import ChatClient
 from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
+from pipeline.local.analysis.plugins.model.seer import ModelSeer
 from pipeline.local.analysis.plugins.model.writer import ModelWriter
 from pipeline.local.analysis.process_pool import create_pool
 from pipeline.local.analysis.protocol import Analyzer
@@ -81,13 +83,25 @@ class LocalPlatform:
         self._pool = create_pool(analyzer, workers, folder / "workers.log")
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
         library = MediaLibrary(media) if media is not None else None
-        self._writer = ModelWriter(model, self._pool, clock) if model is not None else None
+        self._chat = ChatClient(model, clock) if model is not None else None
+        writer = seer = None
+        if model is not None and self._chat is not None:
+            writer = ModelWriter(model, self._chat, self._pool, clock)
+            seer = ModelSeer(model, self._chat, self._pool) if model.images else None
         self._work = BackgroundWork(
-            self._state, self._pool, clock, limits, policy, workers, library, fetch, self._writer
+            self._state, self._pool, clock, limits, policy, workers, library, fetch, writer, seer
         )
         self._gate = Gate(token=token, faults=faults or Faults(), clock=clock, host=host)
         self._context = ApiContext(
-            self._state, self._work, clock, limits, policy, self._gate, library, fetches=fetch is not None
+            self._state,
+            self._work,
+            clock,
+            limits,
+            policy,
+            self._gate,
+            library,
+            fetches=fetch is not None,
+            sees=seer is not None,
         )
         self._gate.app = build_application(self._context)
         headers = [("X-Api-Version", VERSION)]
@@ -141,8 +155,8 @@ class LocalPlatform:
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                if self._writer is not None:
-                    await self._writer.aclose()
+                if self._chat is not None:
+                    await self._chat.aclose()
                 await self._pool.aclose()
                 await self._state.aclose()
             self._server.close()

@@ -42,11 +42,11 @@ def test_a_run_that_a_model_writes(tmp_path: Path) -> None:
         (raw,) = (json.loads(path.read_bytes()) for path in here.folder.glob("out/*/raw/*.json"))
         assert raw["result"]["written_by"] == "writer"
         assert raw["result"]["usage"] == {"input_tokens": 1200, "output_tokens": 80}
-        assert ended.json["usd"] == pytest.approx(80 / 1000 + 500 * 100e-6 * ended.json["minutes"], rel=0.05)
+        assert ended.json["usd"] == pytest.approx(80 / 1000 + 1500 * 100e-6 * ended.json["minutes"], rel=0.05)
         server.script([Reply(b"", 401)] * 9)
         ended = here.run("run", "b.mp4", "--json", env=env)
         assert (ended.code, ended.json["items"]["done"]) == (0, 2), ended.err
-        assert ended.json["usd"] == pytest.approx(500 * 100e-6 * ended.json["minutes"], rel=0.05)  # it wrote nothing
+        assert ended.json["usd"] == pytest.approx(1500 * 100e-6 * ended.json["minutes"], rel=0.05)  # it wrote nothing
         assert [event["why"] for event in ended.events if event["event"] == "model.not_used"] == ["it refuses the key"]
     assert not [path for path in here.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert KEY not in ended.err

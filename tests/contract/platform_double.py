@@ -100,7 +100,8 @@ class Canned:
     def brief(self, request: AnalysisRequest) -> Brief:
         """The words as evidence, and two calm moments."""
         end = self.seconds if request.end is None else min(request.end, self.seconds)
-        return Brief(request.start or 0.0, end, tuple(self.words(request).of("sentence")), (1.0, 5.0))
+        shots = (Clip("shot", 0.0, 4.0, "Shot 1."), Clip("shot", 4.0, 8.0, "Shot 2."))
+        return Brief(request.start or 0.0, end, (*shots, *self.words(request).of("sentence")), (1.0, 5.0))
 
     def picture(self, path: Path, at: float) -> bytes:
         return f"picture at {at:g}".encode()

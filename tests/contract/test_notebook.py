@@ -16,8 +16,10 @@ import pytest
 import pytest_asyncio
 
 from pipeline.core.clock import SystemClock
+from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
 from pipeline.local.demo.videos import make_slides
 from tests.contract.platform_double import TOKEN, platform
+from tests.support.model_server import ModelServer, looking, said
 from tests.support.slide_reader import install_slide_reader
 
 YOUTUBE = "https://www.youtube.com/watch?v=DXB4MApF4Lo"
@@ -176,6 +178,36 @@ async def test_section_3_search(notebook: Notebook) -> None:
         picture = await notebook.http.get(item["thumbnail_url"])
         assert (picture.status_code, picture.content[:3]) == (200, b"\xff\xd8\xff")
     await notebook.refused("/search/", {**base, "query": "Olympic", "search_options": ["logo"]}, "logo")
+
+
+@pytest.mark.asyncio
+async def test_with_a_model_the_cells_by_sight_and_of_invention_answer(media: Path, tmp_path: Path) -> None:
+    """Every cell that is refused without one: sight, logos, classes by sight, and a song."""
+    with ModelServer(
+        [looking("Players celebrating wildly. One is playing basketball.", "Olympic rings")] * 2
+    ) as server:
+        async with (
+            platform(
+                tmp_path, analyzer=None, clock=SystemClock(), workers=1, media=media,
+                model=ModelEndpoint(server.base, "writer"),
+            ) as (served, _),
+            httpx.AsyncClient(timeout=30) as http,
+        ):  # fmt: skip
+            book = Notebook(http, served.base_url)
+            await create_an_index(book)
+            await upload_a_video(book)
+            base = {"index_id": book.index_id}
+            wild = {**base, "query": "Players celebrating wildly", "search_options": ["visual"]}
+            hits = (await book.said("/search/", wild))["data"]
+            assert [hit["metadata"][0]["type"] for hit in hits] == ["visual"] * 3
+            assert 80 <= hits[0]["score"] <= 100
+            assert (await book.said("/search/", {**base, "query": "Olympic", "search_options": ["logo"]}))["data"]
+            seen = {**base, "options": ["visual", "conversation"], "classes": CLASSES, "include_clips": True}
+            (found,) = (await book.said("/classify/bulk", seen))["data"]
+            assert "visual" in {clip["option"] for clip in found["classes"][0]["clips"]}
+            server.script([said("Yo, the ball goes through his legs.")])
+            song = {"video_id": book.video_id, "prompt": "Write a rap song based on this video."}
+            assert (await book.said("/generate", song))["data"] == "Yo, the ball goes through his legs."
 
 
 @pytest.mark.asyncio

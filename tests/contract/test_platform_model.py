@@ -24,7 +24,18 @@ from tests.contract.platform_double import (
     ready,
     video,
 )
-from tests.support.model_server import Asked, ModelServer, Reply, Script, error, obedient, pictures_of, said, streamed
+from tests.support.model_server import (
+    Asked,
+    ModelServer,
+    Reply,
+    Script,
+    error,
+    looking,
+    obedient,
+    pictures_of,
+    said,
+    streamed,
+)
 
 KEY = "sk-of-the-test-0123456789"
 SCHEMA = {
@@ -268,7 +279,7 @@ async def test_a_free_prompt_gets_words_of_the_models_own(tmp_path: Path) -> Non
         said("At [9:30] they dance."), said('She says "the queen lays the eggs" at 0:02.'),
     ]  # fmt: skip
     with ModelServer(script) as server:
-        model = ModelEndpoint(server.base, "writer")
+        model = ModelEndpoint(server.base, "writer", images=False)
         async with old_platform(tmp_path, model=model, analyzer=Canned(seconds=60.0), clock=Hurried()) as (_, client):
             film = await video(client, await old_index(client), captions=CAPTIONS)
             first = await client.post("/generate", json={"video_id": film, "prompt": "Write a song about it."})
@@ -277,6 +288,57 @@ async def test_a_free_prompt_gets_words_of_the_models_own(tmp_path: Path) -> Non
     assert second.json()["data"] == 'She says "the queen lays the eggs" at 0:02.'
     assert "lies behind the end" in server.asked[2].text
     assert "authorization" not in server.asked[0].headers
+
+
+@pytest.mark.asyncio
+async def test_what_the_model_sees_is_found_and_paid_once(tmp_path: Path) -> None:
+    """Search and classes by sight and by logo; the same film in another index is not looked at again."""
+    server = ModelServer([looking("Players in red celebrate on a tennis court.", "Olympic rings")] * 9)
+    with server:
+        model = ModelEndpoint(server.base, "writer")
+        async with old_platform(tmp_path, model=model, clock=Hurried()) as (_, client):
+            film = await video(client, index := await old_index(client), captions=CAPTIONS)
+            wild = {"index_id": index, "query": "players celebrating wildly", "search_options": ["visual"]}
+            found = (await client.post("/search", json=wild)).json()["data"]
+            logo = {"index_id": index, "query": "Olympic", "search_options": ["logo"]}
+            rings = (await client.post("/search", json=logo)).json()["data"]
+            tennis = [{"name": "Tennis", "prompts": ["tennis"]}]
+            seen = {"index_id": index, "options": ["visual", "conversation"], "classes": tennis}
+            classes = (await client.post("/classify/bulk", json=seen)).json()["data"]
+            before = len(server.asked)
+            await video(client, await old_index(client, "again"), captions=CAPTIONS)
+            assert len(server.asked) == before == 1
+    assert [(hit["video_id"], hit["start"], hit["end"]) for hit in found] == [(film, 0.0, 4.0), (film, 4.0, 8.0)]
+    assert found[0]["metadata"] == [{"type": "visual", "text": "Players in red celebrate on a tennis court."}]
+    assert rings[0]["metadata"] == [{"type": "logo", "text": "Olympic rings"}]
+    assert classes[0]["classes"][0]["name"] == "Tennis"
+    assert server.asked[0].pictures == 2
+
+
+BLIND: dict[str, list[Reply]] = {
+    "takes none": [error(400, "image input is not supported")],
+    "of another time": [said('{"pictures": [{"at": 99, "shows": "A dog."}]}')] * 2,
+    "of one only": [said('{"pictures": [{"at": 1, "shows": "A dog."}]}')] * 2,
+    "nothing": [said('{"pictures": [{"at": 1, "shows": " "}, {"at": 5, "shows": ""}]}')] * 2,
+    "down": [error(500, "out of memory")],
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("script", BLIND.values(), ids=BLIND)
+async def test_what_no_model_has_seen_is_refused_and_not_empty(tmp_path: Path, script: list[Reply]) -> None:
+    """The film is indexed by its words all the same; a search by sight says why it cannot tell, alone or beside words."""
+    with ModelServer(script) as server:
+        model = ModelEndpoint(server.base, "writer")
+        async with old_platform(tmp_path, model=model, clock=Hurried()) as (_, client):
+            await video(client, index := await old_index(client), captions=CAPTIONS)
+            asked = {"index_id": index, "query": "a dog"}
+            for options in (["visual"], ["logo"], ["visual", "conversation"]):
+                answer = await client.post("/search", json={**asked, "search_options": options})
+                assert (answer.status_code, answer.json()["code"]) == (400, "search_option_not_supported")
+                assert "no model has looked" in answer.json()["message"]
+            words = await client.post("/search", json={**asked, "query": "queen", "search_options": ["conversation"]})
+            assert len(words.json()["data"]) == 1
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,18 @@ def obedient(asked: Asked) -> Reply:
     form = asked.body.get("response_format", {})
     schema = form.get("json_schema", {}).get("schema") or schema_in(asked.text)
     return said(json.dumps(filled(schema, 4.0)) if schema is not None else "It is about bees.")
+
+
+def looking(shows: str, logos: str = "") -> Callable[[Asked], Reply]:
+    """Return an answer that says the same of each picture, and obeys where nothing but pictures is asked about."""
+
+    def answer(asked: Asked) -> Reply:
+        times = [float(at) for at in re.findall(r"^The picture at ([\d.]+) s:$", asked.text, re.MULTILINE)]
+        if '"shows"' not in asked.text:
+            return obedient(asked)
+        return said(json.dumps({"pictures": [{"at": at, "shows": shows, "logos": logos} for at in times]}))
+
+    return answer
 
 
 def schema_in(text: str) -> Any:

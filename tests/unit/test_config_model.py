@@ -84,8 +84,12 @@ def test_who_pays_is_told_before(tmp_path: Path) -> None:
     assert "may bill them" in note
     assert unpriced.prices.free
     assert "its tokens are in this price" in priced.price_notes[0]
-    assert priced.prices.analysis(3600, 4000, "pegasus1.5") == pytest.approx(60 * 500 * 2e-6 + 4000 * 10e-6)
-    assert (priced.prices.indexing(60), priced.prices.query(), priced.prices.response(9, 9)) == (0.0, 0.0, 0.0)
+    assert priced.prices.analysis(3600, 4000, "pegasus1.5") == pytest.approx(60 * 1500 * 2e-6 + 4000 * 10e-6)
+    assert priced.prices.indexing(60) == pytest.approx(60 * (6000 * 2e-6 + 600 * 10e-6))  # it looks at every shot
+    assert (priced.prices.query(), priced.prices.response(9, 9)) == (0.0, 0.0)
+    blind = make_run_plan(loaded(tmp_path, f"{THEIRS}{PRICED}images = false\n"))
+    assert blind.prices.indexing(60) == 0.0
+    assert "gets captions and on-screen text of each video" in blind.price_notes[0]
 
 
 def test_the_key_is_in_no_text_and_no_other_program(tmp_path: Path) -> None:

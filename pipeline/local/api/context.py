@@ -47,6 +47,7 @@ class ApiContext:
     gate: Gate
     library: MediaLibrary | None = None  #: files that stand for YouTube's
     fetches: bool = False  #: what the library lacks is fetched from YouTube
+    sees: bool = False  #: the user's own model looks at pictures
     base_url: str = ""
 
     async def read(self, work: Callable[[Connection], T]) -> T:

@@ -26,7 +26,7 @@ from pipeline.local.api.http.forms import read_form
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
 from pipeline.local.api.http.responses import json_response
 from pipeline.local.api.index_lookup import SHOWN, find_index
-from pipeline.local.api.model_options import refuse_unread, resolve_options
+from pipeline.local.api.model_options import find_unread, refuse_unread, resolve_options
 from pipeline.local.errors import ApiError, unsupported
 from pipeline.local.state import fulltext
 from pipeline.local.state.fulltext import Mode
@@ -98,16 +98,17 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
 
     def work(db: Connection) -> ResultPagesRow:
         index = find_index(db, search.index_id)
-        kinds = resolve_options(search.search_options, index, search.kinds)
+        kinds = resolve_options(search.search_options, index, search.kinds, sees=context.sees)
         videos = {video.id: video for video in VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])}
-        refuse_unread(kinds, videos.values())
+        unread = find_unread(db, index.id, kinds, videos.values())
+        refuse_unread(kinds, unread.values())
         hits = [
             hit for hit in _hits(db, search, kinds) if search_hits.matches_filter(search.filter, videos[hit.video_id])
         ]
         hits = hits[: limits.most_hits]
         views = [view(index, videos[hit.video_id], hit, rank) for rank, hit in enumerate(hits, 1)]
         data, info = _grouped(search, hits, views) if search.group_by == "video" else (views, {})
-        read = [video for video in videos.values() if set(kinds) - set(video.unread)]  # others were not searched
+        read = [video for video in videos.values() if set(kinds) - unread[video.id]]  # others were not searched
         pool: Json = {
             "total_count": len(read),
             "total_duration": round(sum(video.duration for video in read), 3),

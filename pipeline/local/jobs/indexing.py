@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
+from pipeline.local.analysis.plugins.model.seer import ModelSeer
 from pipeline.local.analysis.process_pool import AnalysisPool
-from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, VideoWords
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, Clip, VideoWords
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.database import PlatformDatabase
@@ -28,11 +29,19 @@ def estimate(limits: PlatformLimits, seconds: float) -> float:
 class VideoIndexer:
     """Indexes videos whose asset has arrived."""
 
-    def __init__(self, state: PlatformDatabase, pool: AnalysisPool, clock: Clock, limits: PlatformLimits) -> None:
+    def __init__(
+        self,
+        state: PlatformDatabase,
+        pool: AnalysisPool,
+        clock: Clock,
+        limits: PlatformLimits,
+        seer: ModelSeer | None = None,
+    ) -> None:
         self._state = state
         self._pool = pool
         self._clock = clock
         self._limits = limits
+        self._seer = seer
 
     async def index(self, key: str) -> None:
         """Take a video through the statuses to ready or failed."""
@@ -47,11 +56,13 @@ class VideoIndexer:
                 if self._limits.index_seconds:
                     await self._clock.sleep(self._limits.index_seconds / len(_STEPS))
             assert asset is not None
-            words = await self._pool.words(build_request(self._state, asset, {}))
+            request = build_request(self._state, asset, {})
+            words = await self._pool.words(request)
+            seen = await self._seer.see(request) if self._seer is not None else []
         except (AnalysisRefused, AnalysisCrashed):  # the API has no field for a reason; an asset says its own
             await self._put(dataclasses.replace(video, status="failed", updated=self._clock.now()))
             return
-        await self._finish(video, words)
+        await self._finish(video, words, seen)
 
     def _validated(self, video: VideoRow, asset: AssetRow | None) -> VideoRow:
         """Return the video with its file's facts; raises AnalysisRefused where it cannot be indexed."""
@@ -86,11 +97,11 @@ class VideoIndexer:
 
         await self._state.write(work, durable=False)
 
-    async def _finish(self, video: VideoRow, words: VideoWords) -> None:
+    async def _finish(self, video: VideoRow, words: VideoWords, seen: Sequence[Clip]) -> None:
         now = self._clock.now()
         done = dataclasses.replace(video, status="ready", updated=now, indexed=now, unread=list(words.unread))
         clips = [("conversation", c.start, c.end, c.text) for c in words.of("sentence")]
-        clips += [("text_in_video", c.start, c.end, c.text) for c in words.of("text_in_video")]
+        clips += [(c.kind, c.start, c.end, c.text) for c in (*words.of("text_in_video"), *seen)]
 
         def work(db: sqlite3.Connection) -> None:
             present = VIDEOS.get(db, video.id)

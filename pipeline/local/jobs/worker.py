@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
+from pipeline.local.analysis.plugins.model.seer import ModelSeer
 from pipeline.local.analysis.plugins.model.writer import ModelWriter
 from pipeline.local.analysis.process_pool import AnalysisPool
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply, VideoWords
@@ -56,6 +57,7 @@ class BackgroundWork:
         library: MediaLibrary | None = None,
         fetch: Fetch | None = None,
         writer: ModelWriter | None = None,
+        seer: ModelSeer | None = None,
     ) -> None:
         self._state = state
         self._pool = pool
@@ -64,7 +66,7 @@ class BackgroundWork:
         self._writer = writer  #: where the user has a model
         self._processor = AssetProcessor(state, pool, limits, policy, library)
         self._fetcher = YouTubeFetcher(state, library, fetch, limits.task_bytes, clock)
-        indexer = VideoIndexer(state, pool, clock, limits)
+        indexer = VideoIndexer(state, pool, clock, limits, seer)
         self._assets = JobQueue(
             state, clock, ASSETS, self._take_asset, at_once=2, unfinished=_PROCESSING, delay=limits.settle_seconds
         )

@@ -40,7 +40,7 @@ class ClipMatch:
     """A clip that has words of the query; ``score`` is 0 to 100."""
 
     video_id: str
-    kind: str  #: conversation or text_in_video
+    kind: str  #: conversation, text_in_video; visual or logo in the words of a model
     start: float
     end: float
     text: str
@@ -69,6 +69,12 @@ def add(db: sqlite3.Connection, index_id: str, video_id: str, clips: Iterable[tu
 def drop(db: sqlite3.Connection, video_id: str) -> None:
     """Forget a video's clips."""
     db.execute("DELETE FROM clips WHERE video_id = ?", [video_id])
+
+
+def videos_with(db: sqlite3.Connection, index_id: str, kind: str) -> frozenset[str]:
+    """Return the videos of an index that have clips of a kind."""
+    rows = db.execute("SELECT DISTINCT video_id FROM clips WHERE index_id = ? AND kind = ?", [index_id, kind])
+    return frozenset(str(video) for (video,) in rows)
 
 
 def query_terms(text: str) -> list[str]:
@@ -100,7 +106,7 @@ def matches(
     Args:
         db: a connection with :data:`DDL`.
         index_id: the index.
-        kinds: which words count: ``conversation``, ``text_in_video``.
+        kinds: which words count: ``conversation``, ``text_in_video``, ``visual``, ``logo``.
         query: any text.
         mode: ``stems`` takes a clip for any word of the query, in any form; ``words`` for all of them, as they are
             written; ``phrase`` for the whole query, word for word and in this order.

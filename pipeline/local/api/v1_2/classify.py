@@ -30,7 +30,7 @@ from pipeline.local.api.http.fields import (
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
 from pipeline.local.api.http.responses import json_response, pick
 from pipeline.local.api.index_lookup import SHOWN, find_index, find_video
-from pipeline.local.api.model_options import CLASSIFY_V1_2, refuse_unread, resolve_options
+from pipeline.local.api.model_options import CLASSIFY_V1_2, find_unread, refuse_unread, resolve_options
 from pipeline.local.api.search import thumbnail_view
 from pipeline.local.errors import invalid, not_provided
 from pipeline.local.state import fulltext
@@ -157,8 +157,11 @@ def _classify(
     prompts = sum(len(each.prompts) for each in classes)
     if prompts > limits.class_prompts:
         raise invalid(f"The classes have {prompts} prompts; {limits.class_prompts} are allowed.")
-    kinds = {each.name: resolve_options(list(each.options), index, CLASSIFY_V1_2) for each in classes}
-    refuse_unread({kind for own in kinds.values() for kind in own}, videos)
+    kinds = {
+        each.name: resolve_options(list(each.options), index, CLASSIFY_V1_2, sees=context.sees) for each in classes
+    }
+    asked = {kind for own in kinds.values() for kind in own}
+    refuse_unread(asked, find_unread(db, index.id, asked, videos).values())
 
     def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
         for kind in kinds[each.name]:

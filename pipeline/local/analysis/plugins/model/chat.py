@@ -25,6 +25,7 @@ from pipeline.local.analysis.plugins.model.replies import error_text, read_answe
 
 _MOST = 4 * 1024 * 1024  #: bytes of an answer
 _TRIES = 3
+_AT_ONCE = 2  #: questions; a model on this machine answers them one after the other anyway
 _LONGEST_WAIT = 30.0  #: seconds before the next try
 _STEPS = 5  #: ways in which a request can be made simpler
 _REFUSED = frozenset({400, 404, 413, 415, 422, 500, 501})  #: statuses of a request that asks for too much
@@ -50,6 +51,7 @@ class ChatClient:
         self._key = re.compile(build_spellings(endpoint.key)) if endpoint.key else None
         self._form: _Form = "json_schema"
         self._length = "max_tokens"
+        self._room = anyio.Semaphore(_AT_ONCE)
         self.sees = endpoint.images  #: False once it has refused pictures
 
     async def aclose(self) -> None:
@@ -68,16 +70,24 @@ class ChatClient:
             raise ModelTrouble("its list of models cannot be read") from None
 
     async def ask(
-        self, messages: Sequence[Mapping[str, Json]], schema: Mapping[str, Json] | None, max_tokens: int
+        self,
+        messages: Sequence[Mapping[str, Json]],
+        schema: Mapping[str, Json] | None,
+        max_tokens: int,
+        *,
+        pictures_needed: bool = False,
     ) -> ChatAnswer:
         """Return the model's answer.
 
-        Where the endpoint refuses a schema, pictures or a word of the request, the same is asked without.
+        Where the endpoint refuses a schema, pictures or a word of the request, the same is asked without; without pictures
+        only where they are not all that it is about.
 
         Raises:
             ModelTrouble: there is no answer, or it is none; EndpointDown where the endpoint is at fault.
         """
         for _ in range(_STEPS):
+            if pictures_needed and not self.sees:
+                raise ModelTrouble("it takes no pictures")
             body = self._body(messages, schema, max_tokens)
             status, kind, answer = await self._patiently(body)
             if status == 200:
@@ -119,7 +129,8 @@ class ChatClient:
     async def _patiently(self, body: Mapping[str, Json]) -> tuple[int, str, bytes]:
         """Send; a refusal for want of room is repeated after a while."""
         for attempt in range(1, _TRIES + 1):
-            status, wait, answer = await self._send("POST", "/chat/completions", body)
+            async with self._room:
+                status, wait, answer = await self._send("POST", "/chat/completions", body)
             if status not in (429, 503) or attempt == _TRIES:
                 return status, wait, answer
             await self._clock.sleep(min(_LONGEST_WAIT, _seconds(wait) or 2.0**attempt))

@@ -46,17 +46,13 @@ class _Used:
 class ModelWriter:
     """Answers requests with the model's words where they hold, else with quoted ones."""
 
-    def __init__(self, endpoint: ModelEndpoint, pool: AnalysisPool, clock: Clock) -> None:
+    def __init__(self, endpoint: ModelEndpoint, chat: ChatClient, pool: AnalysisPool, clock: Clock) -> None:
         self._endpoint = endpoint
         self._pool = pool
         self._clock = clock
-        self._chat = ChatClient(endpoint, clock)
+        self._chat = chat
         self._failures = 0
         self._until = 0.0  #: monotonic seconds
-
-    async def aclose(self) -> None:
-        """Close the connections to the endpoint."""
-        await self._chat.aclose()
 
     async def answer(self, request: AnalysisRequest) -> Reply:
         """Answer a request; raises AnalysisRefused or AnalysisCrashed as the analysis does."""
