@@ -168,4 +168,5 @@ def find_removed(before: Sequence[str], now: Sequence[str]) -> list[str]:
 def build_item(entry: PlaylistEntry, playlist: Item, rules: ListsSection) -> Item:
     """Return an entry's item, with its list's line and unchecked rules."""
     metadata = {name: value for name, value in playlist.line.metadata.items() if name not in OVERRIDABLE}
-    return Item(entry.key, "youtube", entry.address, replace(playlist.line, metadata=metadata), build_bounds(rules))
+    line = replace(playlist.line, metadata=metadata)
+    return Item(entry.key, "youtube", entry.address, line, build_bounds(rules), named=False)

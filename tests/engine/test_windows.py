@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,19 +78,48 @@ def test_a_window_of_a_line_is_asked_and_paid_alone_and_once(tmp_path: Path) -> 
 
 
 def test_a_second_window_of_a_video_is_told_and_takes_nothing_out_of_the_list(tmp_path: Path) -> None:
-    """The first line counts; the other is a bad line with its place, and every video is still named by the list."""
+    """The first line counts; another one is a bad line that names both, and every video is still named by the list. A folder
+    says nothing against a window, and the same window twice is one.
+    """
     life, paths = Life.at(tmp_path, **priced(jobs={"enabled": ["chapters"]})), clips(tmp_path, 1)
+    in_folder = [replace(item, named=False) for item in items(paths)]
 
     async def scenario() -> None:
         session = life.session()
-        report = await session.run(
-            iter([*items(paths, window="0:10-0:40"), *items(paths), *items(paths, window="0-5")])
-        )
-        assert (report.exit_code, report.bad_count, len(life.effects_of("analysis"))) == (3, 1, 1)
-        assert [bad.trouble.code for bad in report.bad_lines] == ["window_twice"]
-        assert (report.lines, report.duplicates) == (2, 1)  # each line is told of once
+        first = items(paths, window="0:10-0:40")
+        report = await session.run(iter([*first, *in_folder, *first, *items(paths, window="0:00-0:05"), *items(paths)]))
+        assert (report.exit_code, report.bad_count, len(life.effects_of("analysis"))) == (3, 2, 1)
+        assert [bad.trouble.code for bad in report.bad_lines] == ["window_twice"] * 2
+        part, whole = (bad.trouble.message for bad in report.bad_lines)
+        place = first[0].line.place
+        assert f"about 0:00-0:05 of the video, and {place} about 0:10-0:40 of it" in part
+        assert "about the whole of the video" in whole
+        assert (report.lines, report.duplicates) == (3, 2)  # each line is told of once
 
     run_virtual(scenario())
+
+
+def test_a_window_of_a_video_that_is_asked_about_as_a_whole_is_told(tmp_path: Path) -> None:
+    """Also where a folder has named it."""
+    life, paths = Life.at(tmp_path, **priced(jobs={"enabled": ["chapters"]})), clips(tmp_path, 1)
+    first = [replace(item, named=False) for item in items(paths)]
+    report = run_virtual(life.run([*first, *items(paths, window="0:00-0:05")]))
+    (bad,) = report.bad_lines
+    assert f"about 0:00-0:05 of the video, and {first[0].line.place} about the whole of it" in bad.trouble.message
+
+
+def test_parts_of_a_video_by_jobs_of_their_own_are_paid_once_each_over_one_upload(tmp_path: Path) -> None:
+    """As the advice says: two jobs of one kind with windows of their own; a second run asks nothing."""
+    windows = {"beginning": "0:00-0:20", "end": "0:20-1:00"}
+    parts = {name: {"job": "summary", "window": window} for name, window in windows.items()}
+    jobs = {"enabled": ["beginning", "end"], "settings": parts}
+    life = Life.at(tmp_path, **priced(jobs=jobs))
+    entries = items(clips(tmp_path, 1))
+    assert [run_virtual(life.run(entries)).exit_code for _ in range(2)] == [0, 0]
+    assert Counter(effect for effect, _ in life.platform.ledger) == {"asset": 1, "analysis": 2}
+    assert sorted(question.minutes for question in life.api.questions) == pytest.approx([1 / 3, 2 / 3])
+    (files,) = life.sink.folders.values()
+    assert {"summary.md", "end-summary.md"} <= set(files)
 
 
 def test_a_window_behind_the_end_fails_with_a_sentence_and_costs_nothing(tmp_path: Path) -> None:

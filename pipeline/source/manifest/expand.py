@@ -114,20 +114,20 @@ class _Expansion:
         empty = True
         for entry in found:
             empty = False
-            yield self._file(entry) if isinstance(entry, str) else entry
+            yield self._file(entry, named=False) if isinstance(entry, str) else entry
         if empty:
             yield self._bad(code, message, f"videos end in: {', '.join(self.sources.extensions)}")
         if self.sieve.left:
             yield self.sieve.told(self.line.place, redact_source(self.line.source))
 
-    def _file(self, path: str) -> Item | BadLine:
+    def _file(self, path: str, *, named: bool = True) -> Item | BadLine:
         try:
             path.encode("utf-8")
         except UnicodeEncodeError:
             name = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             trouble = Trouble("name_not_utf8", "The file's name is not UTF-8.", "rename the file")
             return BadLine(self.line.place, redact_source(name), trouble)
-        return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path))
+        return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path), named=named)
 
     def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
         """Yield a folder's videos, files first; ``above``: its parents' real paths."""
