@@ -173,6 +173,7 @@ class Pool:
             async with anyio.create_task_group() as workers:
                 group.start_soon(self._leases.run)
                 group.start_soon(self._sweep)
+                group.start_soon(self._listen)
                 await self._claim_until_done(workers)
                 await self._drain()
             group.cancel_scope.cancel()
@@ -298,6 +299,18 @@ class Pool:
                 _log.warning("store.away", why=str(error))
             except StoreError as error:
                 self.halt(error.trouble)
+
+    async def _listen(self) -> None:
+        """Look again whenever another process may have left work."""
+        while True:
+            try:
+                await self._store.news()
+            except DatabaseAway:
+                await self._clock.sleep(_IDLE_SECONDS)
+            except StoreError as error:
+                self.halt(error.trouble)
+                return
+            self.wake()
 
     # ------------------------------------------------------------------------------------------- one worker
 

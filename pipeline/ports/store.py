@@ -110,6 +110,14 @@ class Store(Protocol):
         """Return the smallest due time in these lanes, parked or not, or None."""
         ...
 
+    async def news(self) -> None:
+        """Wait until another process may have left work, or parked or opened a lane.
+
+        It may return without a reason, and never where no other process writes. What is told twice, or told while nobody
+        waits, is told once.
+        """
+        ...
+
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's command on the selected tasks; return how many changed.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any, Literal, NamedTuple
 
+import anyio
 import anyio.lowlevel
 
 from pipeline.core.errors import DatabaseAway, StoreError
@@ -233,6 +234,10 @@ class Reach:
 
     async def aclose(self) -> None:
         """Leave the database to the next life."""
+
+    async def news(self) -> None:
+        """Hear of nobody: each life is alone."""
+        await anyio.sleep_forever()
 
     def _trouble(self) -> None:
         fault = self._accidents.next("store")

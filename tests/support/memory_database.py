@@ -15,6 +15,8 @@ from itertools import islice
 from json import loads
 from typing import Literal
 
+import anyio
+
 from pipeline.core.model import (
     ChangedVideo,
     DiskUse,
@@ -164,6 +166,9 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         times = [self._queue.soonest(lane.value) for lane in lanes]
         return min((time for time in times if time is not None), default=None)
+
+    async def news(self) -> None:
+        await anyio.sleep_forever()
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         self._check()

@@ -7,6 +7,8 @@ from functools import partial
 from json import loads
 from typing import Literal
 
+import anyio
+
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
@@ -21,6 +23,8 @@ from pipeline.store.postgres.schema import TABLES
 from pipeline.store.postgres.selection import Values, selected
 from pipeline.store.postgres.writes import write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest
+
+_LOOK = 5.0  #: seconds after which others may have changed something
 
 
 async def open_database(address: DatabaseAddress, *, hold: Hold = "beside") -> PostgresDatabase:
@@ -86,6 +90,9 @@ class PostgresDatabase(PostgresRecords):
     async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
         return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
+
+    async def news(self) -> None:
+        await anyio.sleep(_LOOK)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         values = Values()

@@ -187,6 +187,9 @@ class SqliteDatabase(SqliteRecords):
         reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
         return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
 
+    async def news(self) -> None:
+        await anyio.sleep_forever()  # this process alone writes
+
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         query, values = selected(which)
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
