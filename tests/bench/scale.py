@@ -7,24 +7,30 @@ the library's. Beside that stand the limits: seconds beyond the start, bytes of 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-from tests.bench.child import spawn
+from pipeline.core.model import Selection, State
+from pipeline.store.sqlite.database import open_database
+from tests.bench.child import spawn, start
 from tests.bench.scale_library import Sizes, film, folder_name, make, write_configuration
 from tests.bench.server import serving
+from tests.bench.store import claims, fill
 
 ROOT = Path(__file__).parents[2]
 BEYOND = 0.3  #: seconds that a command may take more because the library is large
 _NEW = 10  #: videos of a night
+_QUEUED = (State.PENDING, State.RUNNING)
 
 
 class Table:
@@ -108,8 +114,8 @@ def measure_plan(table: Table, folder: Path, manifest: Path, lines: int) -> None
     table.row("memory of that plan", figures["peak_mb"], 150.0, "MB")
 
 
-def measure_night(table: Table, url: str, folder: Path, label: str) -> float:
-    """Print what a run with a few new videos takes, whole and to its first request."""
+def new_videos(folder: Path) -> Path:
+    """Make videos that no night before has had; return a manifest of them."""
     night = time.time_ns()
     home = folder / "new" / f"{night}"
     home.mkdir(parents=True)
@@ -119,6 +125,12 @@ def measure_night(table: Table, url: str, folder: Path, label: str) -> float:
             path = home / f"New {number}.mp4"
             path.write_bytes(f"{night} {number:050}".encode())
             lines.write(f"{path}\n")
+    return manifest
+
+
+def measure_night(table: Table, url: str, folder: Path, label: str) -> float:
+    """Print what a run with a few new videos takes, whole and to its first request."""
+    manifest = new_videos(folder)
     with httpx.Client(base_url=url) as ask:
         ask.get("/mark")
         began = time.time()  # noqa: TID251 - compared with another process's time
@@ -126,9 +138,69 @@ def measure_night(table: Table, url: str, folder: Path, label: str) -> float:
         first = ask.get("/figures").json()["first"] - began
     assert figures["published"] == _NEW, figures
     table.row(f"{label}: to the first request", first, 1.0, "s")
-    table.row(f"{label}: the whole run", figures["wall"], None, "s", f"CPU {figures['cpu_ms_per_item']:.0f} ms")
+    table.row(f"{label}: the whole run", figures["wall"], None, "s", f"CPU {_cpu(figures)}")
     table.row(f"{label}: memory", figures["peak_mb"], 150.0, "MB")
     return float(figures["wall"])
+
+
+def _cpu(figures: Mapping[str, float]) -> str:
+    return f"{figures['cpu_ms_per_item'] / 1000:.1f} s"
+
+
+def measure_whole(table: Table, url: str, folder: Path, manifest: Path, lines: int) -> None:
+    """Print what a run takes whose list names finished videos only."""
+    figures = spawn("night", {"folder": str(folder), "url": url, "manifest": str(manifest)})
+    assert figures["published"] == 0, figures
+    told = f"{figures['wall']:.0f} s, CPU {_cpu(figures)}"
+    table.row(f"{lines:,} unchanged lines: memory", figures["peak_mb"], 150.0, "MB", told)
+
+
+def measure_killed(table: Table, url: str, folder: Path) -> None:
+    """Print how soon a run works that comes after one that was killed."""
+    told = {"folder": str(folder), "url": url, "manifest": str(new_videos(folder))}
+    with httpx.Client(base_url=url) as ask:
+        ask.get("/mark")
+        with start("night", told) as killed:
+            while ask.get("/figures").json()["first"] is None and killed.poll() is None:
+                time.sleep(0.01)  # noqa: TID251 - until another process has acted
+            killed.kill()
+        ask.get("/mark")
+        began = time.time()  # noqa: TID251 - compared with another process's time
+        figures = spawn("night", told)
+        first = ask.get("/figures").json()["first"] - began
+    assert figures["items"]["working"] == 0, figures
+    table.row("after kill -9: to the first request", first, 1.0, "s")
+
+
+def measure_store(table: Table, folder: Path) -> None:
+    """Print how fast tasks are queued and claimed beside a large library; they are taken out again."""
+    rate, milliseconds, log = asyncio.run(_queue_many(folder / "state" / "reelmill.db"))
+    table.row("queue: submitting 40,000 rows", 40_000 / rate, 1.0, "s", f"{rate:,.0f} rows/s")
+    table.row("queue: a claim of 16", milliseconds, 2.0, "ms")
+    table.row("queue: the write-ahead log, at most", log / 1e6, 134.0, "MB")
+
+
+async def _queue_many(path: Path) -> tuple[float, float, int]:
+    """Return rows a second, milliseconds of a claim, and the largest size of the log in bytes."""
+    largest, log = 0, path.with_name(f"{path.name}-wal")
+
+    async def watch() -> None:
+        nonlocal largest
+        while True:
+            largest = max(largest, log.stat().st_size if log.exists() else 0)
+            await asyncio.sleep(0.02)
+
+    database = await open_database(path)
+    watching = asyncio.create_task(watch())
+    try:
+        rate = await fill(database, 40_000)
+        took, _ = await claims(database, 200, 16)
+        while made := await database.tasks(Selection(kinds=("item",), states=_QUEUED, limit=10_000)):
+            await database.forget([task.id for task in made], "", "bench")
+    finally:
+        watching.cancel()
+        await database.aclose()
+    return rate, statistics.median(took), largest
 
 
 def main() -> None:
@@ -163,6 +235,12 @@ def main() -> None:
             few = measure_night(table, url, small, "night, small library")
             many = measure_night(table, url, large, "night, large library")
             table.row("night: beyond the small one's", many - few, 2.0, "s")
+        if table.wants("kill -9"):
+            measure_killed(table, url, large)
+        if table.wants("unchanged lines"):
+            measure_whole(table, url, large, large / "films.txt", sizes.files)
+        if table.wants("queue"):
+            measure_store(table, large)
     if table.over:
         print("OVER:", "; ".join(table.over))
         raise SystemExit(1)

@@ -27,7 +27,7 @@ def _placed(number: int) -> Placed:
     return Placed(new, Lane.FETCH, 0)
 
 
-async def _fill(database: SqliteDatabase, rows: int, callers: int = 4, batch: int = 1000) -> float:
+async def fill(database: SqliteDatabase, rows: int, callers: int = 4, batch: int = 1000) -> float:
     """Submit ``rows`` tasks in batches from a few concurrent callers; return rows per second."""
     starts = iter(range(0, rows, batch))
 
@@ -42,7 +42,7 @@ async def _fill(database: SqliteDatabase, rows: int, callers: int = 4, batch: in
     return rows / (time.perf_counter() - began)
 
 
-async def _claims(database: SqliteDatabase, times: int, size: int) -> tuple[list[float], list[Task]]:
+async def claims(database: SqliteDatabase, times: int, size: int) -> tuple[list[float], list[Task]]:
     """Claim ``size`` tasks again and again; return milliseconds of each, and the tasks."""
     took, tasks = [], []
     for _ in range(times):
@@ -94,11 +94,11 @@ async def _reading(call: Callable[[], Awaitable[object]]) -> float:
 async def _measure(path: Path, rows: int, callers: int) -> None:
     database = await open_database(path)
     try:
-        print(f"submit   {await _fill(database, rows):10,.0f} rows/s    batches of 1,000, {rows:,} rows")
-        took, tasks = await _claims(database, 200, 50)
+        print(f"submit   {await fill(database, rows):10,.0f} rows/s    batches of 1,000, {rows:,} rows")
+        took, tasks = await claims(database, 200, 50)
         print(f"claim 50 {statistics.median(took):10.2f} ms median {max(took):.2f} ms worst of {len(took)}")
         print(f"apply    {await _apply_all(database, tasks, callers):10,.0f} outcomes/s  {callers} concurrent callers")
-        took, tasks = await _claims(database, 40, 50)
+        took, tasks = await claims(database, 40, 50)
         print(f"claim 50 {statistics.median(took):10.2f} ms median, with 10,000 higher ones not yet due")
         print(f"apply    {await _apply_all(database, tasks[:1000], 1):10,.0f} outcomes/s  1 caller")
         for name, call in (
