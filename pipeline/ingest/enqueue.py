@@ -388,15 +388,13 @@ async def check_files(
     changed = await anyio.to_thread.run_sync(_changed, files)
     same = [(item, there) for item, there in files if item.key not in changed]
     spoken = await anyio.to_thread.run_sync(_recaptioned, same, captions) if captions is not None else set[str]()
-    missing = set()
-    for item in items:
-        publish = known[item.key].publish
-        if publish is None or publish.state is not State.DONE:
-            continue
-        written = PublishData.of(publish)
-        if await sink.missing(written.folder, written.sizes):
-            missing.add(item.key)
-    return FileLooks(changed, spoken, missing)
+    written = {
+        item.key: PublishData.of(publish)
+        for item in items
+        if (publish := known[item.key].publish) is not None and publish.state is State.DONE
+    }
+    lost = await sink.missing({data.folder: data.sizes for data in written.values()})
+    return FileLooks(changed, spoken, {key for key, data in written.items() if data.folder in lost})
 
 
 def check_line(planner: JobPlanner, item: Item) -> BadLine | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeAlias
@@ -86,8 +86,8 @@ class Sink(Protocol):
         """
         ...
 
-    async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
-        """Return True if any file is absent or not as known.
+    async def missing(self, known: Mapping[str, Mapping[str, int | str]]) -> Set[str]:
+        """Return those folders of which any file is absent or not as known.
 
         A file is known by its size, or by its checksum.
         """

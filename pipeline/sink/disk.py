@@ -79,8 +79,8 @@ class DiskSink:
                 return
             await anyio.sleep(_TURN)
 
-    async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
-        return await to_thread.run_sync(partial(self._missing, folder, dict(known)))
+    async def missing(self, known: Mapping[str, Mapping[str, int | str]]) -> Set[str]:
+        return await to_thread.run_sync(self._missing, known) if known else frozenset()
 
     async def remove(self, folder: str, *, look: bool = False) -> Removal:
         with _explained(self._root / folder):
@@ -200,17 +200,12 @@ class DiskSink:
         self._resolved = str(self._root.resolve())
         return stack.enter_context(atomic.opened(self._resolved))
 
-    def _missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
-        if not layout.is_folder(folder) or not all(layout.is_file(name) for name in known):
-            return True
+    def _missing(self, known: Mapping[str, Mapping[str, int | str]]) -> Set[str]:
         try:
-            with atomic.opened(str(self._root.resolve())) as root, atomic.opened(folder, root) as home:
-                return not all(
-                    (atomic.checksum if isinstance(fact, str) else atomic.size)(home, name) == fact
-                    for name, fact in known.items()
-                )
+            with atomic.opened(str(self._root.resolve())) as root:
+                return {folder for folder, files in known.items() if not _is_whole(root, folder, files)}
         except OSError:
-            return True
+            return {*known}
 
     def _find_homes(self) -> Homes:
         """Return the videos' folders that are there, the newest of each.
@@ -253,6 +248,20 @@ class DiskSink:
             os.close(root)
             raise
         return root
+
+
+def _is_whole(root: int, folder: str, files: Mapping[str, int | str]) -> bool:
+    """True if all files are there as they are known."""
+    if not layout.is_folder(folder) or not all(layout.is_file(name) for name in files):
+        return False
+    try:
+        with atomic.opened(folder, root) as home:
+            return all(
+                (atomic.checksum if isinstance(fact, str) else atomic.size)(home, name) == fact
+                for name, fact in files.items()
+            )
+    except OSError:
+        return False
 
 
 def _last_written(path: str) -> int:

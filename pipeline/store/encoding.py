@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json import JSONEncoder, loads
 from typing import Any
 
@@ -198,13 +199,19 @@ def encode_spend(spend: Spend) -> Row:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
+def _parse_trouble(text: str) -> Trouble:
+    """Parse a trouble; many tasks have the same."""
+    return Trouble.from_json(loads(text))
+
+
 def parse_task(row: Row) -> Task:
     """Parse a task from the columns :data:`TASK`."""
     state, wake_at, owner, trouble = State(row[5]), row[11], row[15], row[17]
     lease = Lease(owner, row[16], wake_at) if owner is not None else None
     return Task(
         row[0], row[1], row[2], row[3], loads(row[4]), state, Lane(row[6]), row[7], row[8], row[9], row[10], wake_at,
-        row[12], row[13], row[14], lease, None if trouble is None else Trouble.from_json(loads(trouble)),
+        row[12], row[13], row[14], lease, None if trouble is None else _parse_trouble(trouble),
     )  # fmt: skip
 
 
@@ -220,7 +227,7 @@ def parse_spend(row: Row) -> Spend:
 
 def parse_parked(row: Row) -> Parked:
     """Parse (scope, until, trouble)."""
-    return Parked(row[0], row[1], Trouble.from_json(loads(row[2])))
+    return Parked(row[0], row[1], _parse_trouble(row[2]))
 
 
 def encode_note(note: RunNote) -> Row:

@@ -31,14 +31,14 @@ async def test_folders_are_told_apart_by_the_video(sink: Sink) -> None:
 async def test_what_was_written_is_there(sink: Sink) -> None:
     """Sizes are those of the bytes; exactly these files are not missing."""
     folder = await sink.folder("k", ["T"])
-    assert await sink.missing(folder, {"a.md": 1})
+    assert await sink.missing({folder: {"a.md": 1}})
     sizes = await sink.write(
         folder, [OutFile("a.md", "é"), OutFile("b.bin", b"\x00\xff\x00"), OutFile("raw/c.json", "{}")]
     )
     assert sizes == {"a.md": 2, "b.bin": 3, "raw/c.json": 2}
-    assert not await sink.missing(folder, sizes)
-    assert await sink.missing(folder, {"a.md": 3})
-    assert await sink.missing(folder, {**sizes, "d.md": 1})
+    assert not await sink.missing({folder: sizes})
+    assert await sink.missing({folder: {"a.md": 3}})
+    assert await sink.missing({folder: {**sizes, "d.md": 1}})
 
 
 @pytest.mark.asyncio
@@ -53,8 +53,8 @@ async def test_what_is_no_longer_wanted_goes(sink: Sink) -> None:
     """A result that the record lists and the new files lack is removed."""
     await sink.write("t--aaaaaaaa", [OutFile("a.md", "x"), OutFile("video.json", json.dumps({"files": {"a.md": 1}}))])
     await sink.write("t--aaaaaaaa", [OutFile("b.md", "x"), OutFile("video.json", json.dumps({"files": {"b.md": 1}}))])
-    assert await sink.missing("t--aaaaaaaa", {"a.md": 1})
-    assert not await sink.missing("t--aaaaaaaa", {"b.md": 1})
+    assert await sink.missing({"t--aaaaaaaa": {"a.md": 1}})
+    assert not await sink.missing({"t--aaaaaaaa": {"b.md": 1}})
 
 
 @pytest.mark.asyncio
@@ -64,7 +64,7 @@ async def test_many_videos_at_once(sink: Sink) -> None:
         for number in range(30):
             group.start_soon(sink.write, f"t{number}--aaaaaaaa", [OutFile("a.md", str(number) * 100)])
     for number in range(30):
-        assert not await sink.missing(f"t{number}--aaaaaaaa", {"a.md": len(str(number)) * 100})
+        assert not await sink.missing({f"t{number}--aaaaaaaa": {"a.md": len(str(number)) * 100}})
 
 
 @pytest.mark.asyncio
@@ -149,7 +149,7 @@ async def test_a_shared_folder_keeps_what_others_wrote(sink: Sink) -> None:
     await sink.add("searches", [OutFile("a.json", "1"), OutFile("a.md", "1")])
     await sink.add("searches", [OutFile("video.json", json.dumps({"files": ["a.json"]}))])
     await sink.add("searches", [OutFile("b.json", "22"), OutFile("a.md", "333")])
-    assert not await sink.missing("searches", {"a.json": 1, "a.md": 3, "b.json": 2})
+    assert not await sink.missing({"searches": {"a.json": 1, "a.md": 3, "b.json": 2}})
 
 
 @pytest.mark.asyncio
@@ -158,7 +158,7 @@ async def test_the_output_folder_itself_takes_plain_files(sink: Sink) -> None:
     await sink.write("t--aaaaaaaa", [OutFile("a.md", "x")])
     await sink.add("", [OutFile("index.txt", f"{MARK} 1"), OutFile("index.html", f"<{MARK}>")])
     await sink.add("", [OutFile("index.txt", f"{MARK} 22")])
-    assert not await sink.missing("t--aaaaaaaa", {"a.md": 1})
+    assert not await sink.missing({"t--aaaaaaaa": {"a.md": 1}})
     assert sink.edited == []
     with pytest.raises(Permanent):
         await sink.add("", [OutFile("t--aaaaaaaa/a.md", "y")])
@@ -168,5 +168,5 @@ async def test_the_output_folder_itself_takes_plain_files(sink: Sink) -> None:
 async def test_a_file_is_known_by_its_size_or_its_checksum(sink: Sink) -> None:
     """The same size with other content is missing where a checksum is given."""
     await sink.add("shared", [OutFile("a.js", "one"), OutFile("data/b.js", "two")])
-    assert not await sink.missing("shared", {"a.js": OutFile("a.js", "one").sha256, "data/b.js": 3})
-    assert await sink.missing("shared", {"a.js": OutFile("a.js", "two").sha256})
+    assert not await sink.missing({"shared": {"a.js": OutFile("a.js", "one").sha256, "data/b.js": 3}})
+    assert await sink.missing({"shared": {"a.js": OutFile("a.js", "two").sha256}})

@@ -74,7 +74,7 @@ def test_the_sink_writes_inside_or_not_at_all(folder: str, name: str, listed: st
                 codes.add(error.trouble.code)
         await sink.write(good, [OutFile("video.json", "{}")])  # drops what the record listed
         assert codes <= {"output_name"}
-        assert await sink.missing(good, {name: 1}) or layout.is_file(name)
+        assert await sink.missing({good: {name: 1}}) or layout.is_file(name)
 
     with fenced() as (_, output):
         anyio.run(work, output)

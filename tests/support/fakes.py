@@ -5,7 +5,7 @@ Nothing here asserts. What a test wants to know, it reads from ``Account.ledger`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -123,11 +123,13 @@ class FakeSink:
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
         self.folders.setdefault(folder, {}).update({file.name: file.content for file in files})
 
-    async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
-        there = self.folders.get(folder, {})
+    async def missing(self, known: Mapping[str, Mapping[str, int | str]]) -> Set[str]:
+        return {folder for folder, files in known.items() if self._lacks(self.folders.get(folder, {}), files)}
+
+    def _lacks(self, there: Mapping[str, str | bytes], files: Mapping[str, int | str]) -> bool:
         return any(
             name not in there or (isinstance(fact, str) and OutFile(name, there[name]).sha256 != fact)
-            for name, fact in known.items()
+            for name, fact in files.items()
         )
 
     async def remove(self, folder: str, *, look: bool = False) -> Removal:

@@ -318,7 +318,7 @@ async def test_no_link_leads_out_of_the_output_folder(tmp_path: Path) -> None:
     (root / "own--bbbbbbbb").mkdir()
     (root / "own--bbbbbbbb" / "a.md").symlink_to(outside / "a.md")
     (root / "own--bbbbbbbb" / "raw").symlink_to(outside)
-    assert await DiskSink(root).missing("own--bbbbbbbb", {"a.md": 6})
+    assert await DiskSink(root).missing({"own--bbbbbbbb": {"a.md": 6}})
     await DiskSink(root).write("own--bbbbbbbb", [OutFile("a.md", "ours")])
     assert (root / "own--bbbbbbbb" / "a.md").read_text() == "ours"
     with pytest.raises(Permanent):

@@ -179,7 +179,7 @@ class GalleryWriter:
             left = {**known.sizes, "data/index.js": note["index"]}
         except (KeyError, TypeError, ValueError, AttributeError):
             return _Known()  # of another release
-        return _Known() if await self._sink.missing(FOLDER, left) else known
+        return _Known() if await self._sink.missing({FOLDER: left}) else known
 
     async def _remember(self, known: _Known, index: OutFile, now: float) -> None:
         note = {

@@ -139,7 +139,7 @@ class Pruning:
         written, name = PublishData.of(publish), f"raw/{answer.fingerprint}.json"
         if name not in written.sizes:
             return True
-        return not await self._sink.missing(written.folder, {name: written.sizes[name]})
+        return not await self._sink.missing({written.folder: {name: written.sizes[name]}})
 
     # --------------------------------------------------------------------------------------------------------- page
 

@@ -43,7 +43,7 @@ class PlannedFiles:
         """Add the files of one video; ``calls``: that ask for what is ``wanted``."""
         written = PublishData.of(known.publish) if known.publish is not None else PublishData()
         if action == "restore":
-            lost = [name for name in written.sizes if await self._sink.missing(folder, {name: written.sizes[name]})]
+            lost = [name for name in written.sizes if await self._sink.missing({folder: {name: written.sizes[name]}})]
             self.note(FileChange("write", f"{folder}/{name}") for name in lost)
             return
         if not wanted and known.publish is None:
