@@ -8,12 +8,16 @@ a changed prompt is a new request and everything else stays.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from pipeline.config.settings import JobsSection
 from pipeline.config.time_windows import TimeWindow, parse_window
-from pipeline.core.errors import ConfigError
+from pipeline.core import log
+from pipeline.core.errors import ConfigError, Permanent, ReelmillError
 from pipeline.core.model import Json, Task, fingerprint
 from pipeline.ingest.payloads import CaptionsData, ItemData, LineData, RequestData, chosen_captions
 from pipeline.kit.job import Ask, Job
@@ -48,6 +52,27 @@ class JobRequest:
         return RequestData(
             name=self.name, job=self.job.name, params=dict(self.params), fingerprint=self.fingerprint, whole=self.whole
         )
+
+    @contextmanager
+    def run_code(self, method: str, video: str) -> Iterator[None]:
+        """Run the job's own code, and tell what it raises in one sentence.
+
+        Raises:
+            Permanent: it raised something; a corrected job and ``retry`` go on from here, for free.
+        """
+        try:
+            yield
+        except ReelmillError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            words = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            raise Permanent(
+                f'`{method}` of the job "{self.name}" failed for {video}: {log.redact(words)[:300]}',
+                code="job_failed",
+                remedy="correct the job, then `reelmill retry --class job_failed`; the answers are kept, and paid",
+                detail=f"{PurePath(place.filename).name}, line {place.lineno}",
+            ) from error
 
 
 class JobPlanner:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobs import chapters as chapters_module
 from pipeline.core.model import State
 from pipeline.ports.source import Item, MediaFacts
 from pipeline.ports.video_api import Ceilings
@@ -182,6 +183,35 @@ def test_one_part_that_fails_is_asked_again_alone(tmp_path: Path) -> None:
         await life.retry()
         assert (await life.run(films)).exit_code == 0
         assert len(life.effects_of("analysis")) == 3
+        assert len(chapters(life)) == 8
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("method", ["merge", "render", "check"])
+def test_a_job_whose_own_code_raises_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """It names job, method and video; the other job's results are written, and a corrected job pays nothing again."""
+    jobs = {"enabled": ["gist", "chapters"], "fuse": False}
+    life, films = Life.at(tmp_path, LONG, **priced(jobs=jobs)), items(clips(tmp_path, 1), title="Night shift")
+
+    def broken(self: Any, *_: Any) -> Any:
+        return [{}["who"]]
+
+    async def scenario() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(chapters_module.Chapters, method, broken)
+            report = await life.run(films)
+        assert report.exit_code == 3
+        (told,) = {trouble for _, trouble in report.troubles}
+        video = "this video" if method == "check" else "Night shift"
+        assert told.message == f"`{method}` of the job \"chapters\" failed for {video}: KeyError: 'who'"
+        assert (told.code, told.detail.split(",")[0]) == ("job_failed", "test_windows.py")
+        assert "gist.json" in next(iter(life.sink.folders.values()))
+        await life.retry()
+        assert (await life.run(films)).exit_code == 0
+        assert len(life.effects_of("analysis")) == 4
         assert len(chapters(life)) == 8
 
     run_virtual(scenario())

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.core.clock import iso
-from pipeline.core.errors import Transient
+from pipeline.core.errors import Permanent, Transient
 from pipeline.core.lifecycle import Policy
-from pipeline.core.model import About, Json, Lane, NewTask, Result, Spend, Task
-from pipeline.core.outcome import Done, Outcome, Park
+from pipeline.core.model import About, Json, Lane, NewTask, Result, Spend, Task, Trouble
+from pipeline.core.outcome import Done, Fail, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.core.text import TextSet, json_text
 from pipeline.core.youtube_address import file_name, without_query
@@ -60,7 +60,8 @@ class PublishTaskType:
         lines = {item.key: ItemData.of(item) for item in items}
         video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
-        made = merged_results(requests, known.results, Video(task.key, video.length), self._longest)
+        name = choose_title(list(lines.values()), ())
+        made, faults = merged_results(requests, known.results, Video(task.key, video.length, name), self._longest)
         results = [*known.results, *made]
         current = current_results(requests, results)
         kept = results_before(requests, results)
@@ -69,7 +70,7 @@ class PublishTaskType:
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), written)
         folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
-        files, by_request = _rendered(task.key, video.length, title, written)
+        files, by_request, unrendered = _rendered(Video(task.key, video.length, title), name, written)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results, {file.name for file in files})
         card = self._card(task.key, video, lines, title, written, files)
@@ -82,7 +83,7 @@ class PublishTaskType:
             sizes = await self._sink.write(folder, files)
         except Transient as error:  # the disk's trouble, not this video's
             return Park("output", 0.0, error.trouble)
-        if len(current) == len(requests):
+        if len(current) == len(requests) and not unrendered:
             self.completed.add(task.key)
         data = changed(
             data,
@@ -96,6 +97,8 @@ class PublishTaskType:
             earlier=[request.name for request, _ in written[len(current) + len(kept) :]],
             missing=sorted({request.name for request in requests} - {request.name for request, _ in current}),
         )
+        if faults := [*faults, *unrendered]:  # the other jobs' files are there
+            return Fail(faults[0], stage=task.stage, data=data.to_json())
         return Done(data=data.to_json(), results=made)
 
     def _card(
@@ -199,17 +202,24 @@ def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
 
 
 def _rendered(
-    key: str, seconds: float, title: str, written: Sequence[tuple[JobRequest, Result]]
-) -> tuple[list[OutFile], Mapping[str, Sequence[str]]]:
-    """Return all files, and the names of each request's."""
+    video: Video, name: str, written: Sequence[tuple[JobRequest, Result]]
+) -> tuple[list[OutFile], Mapping[str, Sequence[str]], list[Trouble]]:
+    """Return all files, the names of each request's, and the jobs' own faults."""
     files: dict[str, OutFile] = {}
+    faults: list[Trouble] = []
     by_request: dict[str, list[str]] = {request.name: [] for request, _ in written}
     for request, result in written:
-        for file in rendered(request, result, key, seconds, title):
-            name = file.name if file.name not in files else f"{request.name}-{file.name}"
-            files[name] = OutFile(name, file.content)
-            by_request[request.name].append(name)
-    return list(files.values()), by_request
+        try:
+            with request.run_code("render", name):
+                made = list(rendered(request, result, video))
+        except Permanent as error:
+            faults.append(error.trouble)
+            continue
+        for file in made:
+            path = file.name if file.name not in files else f"{request.name}-{file.name}"
+            files[path] = OutFile(path, file.content)
+            by_request[request.name].append(path)
+    return list(files.values()), by_request, faults
 
 
 def _beside(results: Sequence[Result], taken: Set[str]) -> list[OutFile]:

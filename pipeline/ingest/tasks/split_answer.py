@@ -34,7 +34,8 @@ def check_answer(
             {name: answer[name] for name in request.ask.schema if name in answer} if isinstance(answer, Mapping) else {}
         )
         problem = answer if isinstance(answer, str) else outside_window(part, data, names)
-        verdict = Verdict(None, problem) if problem else request.job.check(part, video, request.params)
+        with request.run_code("check", "this video"):
+            verdict = Verdict(None, problem) if problem else request.job.check(part, video, request.params)
         verdicts.append((request, replace(verdict, notes=(note, *verdict.notes)) if note else verdict))
     return verdicts
 

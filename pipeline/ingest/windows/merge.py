@@ -6,9 +6,11 @@ How they go together is the job's to say. Of a job that does not, each part's an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.config.time_windows import TimeWindow
-from pipeline.core.model import Json, Result
+from pipeline.core.errors import Permanent
+from pipeline.core.model import Json, Result, Trouble
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.windows.parts import question_parts
 from pipeline.kit.job import MergedJob, Video
@@ -18,23 +20,27 @@ from pipeline.ports.sink import OutFile
 
 def merged_results(
     requests: Sequence[JobRequest], results: Sequence[Result], video: Video, longest: float
-) -> list[Result]:
-    """Return the new results of questions whose parts are all there."""
+) -> tuple[list[Result], list[Trouble]]:
+    """Return the new results of questions whose parts are all there, and jobs' faults."""
     there = {(result.job, result.fingerprint): result for result in results}
-    made = []
+    made, faults = [], []
     for request in requests:
         parts = list(question_parts(request, video.seconds, longest)) if request.identity not in there else []
         found = [there[part.identity] for part in parts if part.whole and part.identity in there]
         if found and len(found) == len(parts):
-            made.append(_merged(request, found, video))
-    return made
+            try:
+                made.append(_merged(request, found, video))
+            except Permanent as error:
+                faults.append(error.trouble)
+    return made, faults
 
 
 def _merged(request: JobRequest, results: Sequence[Result], video: Video) -> Result:
     parts = [Part(result.meta["window"][0], result.meta["window"][1], result.body) for result in results]
     merges = isinstance(request.job, MergedJob)
     if isinstance(request.job, MergedJob):
-        body = request.job.merge(parts, video, request.params)
+        with request.run_code("merge", video.title):
+            body = request.job.merge(parts, video, request.params)
     else:
         body = {"parts": [{"start_time": each.start, "end_time": each.end, "value": each.value} for each in parts]}
     first, notes = results[0].meta, [(part.name, note) for part, result in zip(parts, results, strict=True)
@@ -75,15 +81,15 @@ def window_of(result: Result) -> TimeWindow | None:
     return TimeWindow(float(window[0]), float(window[1])) if isinstance(window, list | tuple) else None
 
 
-def rendered(request: JobRequest, result: Result, key: str, seconds: float, title: str) -> Iterator[OutFile]:
+def rendered(request: JobRequest, result: Result, video: Video) -> Iterator[OutFile]:
     """Yield a result's files: of a job that cannot merge, those of each part."""
     if not result.meta.get("apart"):
         window = window_of(result) or TimeWindow(0.0, 0.0)
-        video = Video(key, seconds, title, window.start, window.end or 0.0)
-        yield from request.job.render(result.body, video, request.params)
+        about = replace(video, start=window.start, end=window.end or 0.0)
+        yield from request.job.render(result.body, about, request.params)
         return
     parts = result.body["parts"]
     for number, part in enumerate(parts, 1):
-        video = Video(key, seconds, title, part["start_time"], part["end_time"])
-        for file in request.job.render(part["value"], video, request.params):
+        about = replace(video, start=part["start_time"], end=part["end_time"])
+        for file in request.job.render(part["value"], about, request.params):
             yield OutFile(f"part-{number}-of-{len(parts)}-{file.name}", file.content)
