@@ -47,12 +47,17 @@ def _any_case(digits: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
+_UNGUESSED = 16  # characters from which a secret stands in a text only because somebody has put it there
+
+
 class Redactor:
     """A structlog processor that hides known secrets, secret-looking fields and the queries of URLs."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spellings = [build_spellings(secret) for secret in secrets if len(secret) >= 4]
+        known = [secret for secret in secrets if len(secret) >= 4]
+        spellings = [build_spellings(secret) for secret in known]
         self._secrets = re.compile("|".join(spellings)) if spellings else None
+        self._known = frozenset(known)
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
         """Return the event with secrets hidden, in names as well as in values."""
@@ -78,8 +83,8 @@ class Redactor:
         return self.clean(str(value))
 
     def holds(self, text: str) -> bool:
-        """Return whether a secret stands in a text."""
-        return self._secrets is not None and self._secrets.search(text) is not None
+        """Return whether a text is a secret, or holds one that no chance wrote."""
+        return text.strip() in self._known or any(len(each) >= _UNGUESSED and each in text for each in self._known)
 
 
 _redactor = Redactor([])

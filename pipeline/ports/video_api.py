@@ -120,6 +120,7 @@ class Answer:
     raw: Json
     usage: Mapping[str, Json] = field(default_factory=dict)  #: as the platform says, and not checked
     warning: str = ""
+    model: str = ""  #: that wrote it, where the platform names another than was asked
 
 
 @dataclass(frozen=True, slots=True)

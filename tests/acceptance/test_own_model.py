@@ -41,12 +41,19 @@ def test_a_run_that_a_model_writes(tmp_path: Path) -> None:
         assert asked.pictures > 0
         (raw,) = (json.loads(path.read_bytes()) for path in here.folder.glob("out/*/raw/*.json"))
         assert raw["result"]["written_by"] == "writer"
+        assert {part["model"] for part in plan["parts"]} == {"writer"}
+        (record,) = (json.loads(path.read_bytes()) for path in here.folder.glob("out/*/video.json"))
+        assert {each["model"] for each in record["results"].values()} == {"writer"}
         assert raw["result"]["usage"] == {"input_tokens": 1200, "output_tokens": 80}
         assert ended.json["usd"] == pytest.approx(80 / 1000 + 1500 * 100e-6 * ended.json["minutes"], rel=0.05)
         server.script([Reply(b"", 401)] * 9)
         ended = here.run("run", "b.mp4", "--json", env=env)
         assert (ended.code, ended.json["items"]["done"]) == (0, 2), ended.err
         assert ended.json["usd"] == pytest.approx(1500 * 100e-6 * ended.json["minutes"], rel=0.05)  # it wrote nothing
+        records = [json.loads(path.read_bytes())["results"].values() for path in here.folder.glob("out/*/video.json")]
+        noted = [note for each in records for result in each for note in result["notes"] if "not used" in note]
+        assert len(noted) == 4  # of each result of the second film
+        assert "was not used: it refuses the key" in noted[0]
         assert [event["why"] for event in ended.events if event["event"] == "model.not_used"] == ["it refuses the key"]
     assert not [path for path in here.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert KEY not in ended.err

@@ -156,6 +156,8 @@ TROUBLE: dict[str, tuple[list[Reply], str]] = {
     "no JSON": ([Reply(b"OK")], "no JSON of a chat completion"),
     "nothing": ([Reply(b"")], "no JSON of a chat completion"),
     "no end": ([Reply(b"x" * 5_000_000)], "no end"),
+    "compressed": ([Reply(b"x", headers={"content-encoding": "gzip"})], "is compressed"),
+    "too long": ([error(413, "context length exceeded", "vllm")] * 2, "context length exceeded"),
     "silence": ([Reply(b"", hang=True)], "did not answer within"),
 }
 

@@ -101,6 +101,7 @@ def test_the_key_is_in_no_text_and_no_other_program(tmp_path: Path) -> None:
     log.setup("error", "json", [ENV["WRITER_KEY"]])
     try:
         kept = {"PATH": os.defpath, "PROXY": "http://proxy:3128"}
+        assert log.without_secrets({"PATH": "/home/abcdef"}) == {"PATH": "/home/abcdef"}
         given = {**kept, **ENV, "COPY": f"Bearer {ENV['WRITER_KEY']}"}
         assert log.without_secrets(given) == kept
         assert without_secrets(given) == kept

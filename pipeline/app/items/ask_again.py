@@ -64,7 +64,7 @@ class AskAgain:
         Raises:
             ConfigError: an item or a job is not known.
         """
-        price = PlanPrice(self._plan.prices, self._plan.settings.provider.model, self._plan.ceilings.assumed_seconds)
+        price = PlanPrice(self._plan.prices, self._plan.model, self._plan.ceilings.assumed_seconds)
         rows, seen = [], set[str]()
         for name, item in await find_items(self._database, names, "set to be asked again"):
             row = AgainRow(name, item.key, left="it is named twice")

@@ -117,7 +117,7 @@ class _Totals:
         self._limits = plan_limits(plan.settings, local=plan.platform.local)
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
-        self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.assumed_seconds)
+        self._price = PlanPrice(plan.prices, plan.model, self._ceilings.assumed_seconds)
         self._spent: Sequence[SpentWindow] = ()
         self._minutes = 0.0
         self._upload = self._unknown = self._bad_count = self._refused_elsewhere = 0

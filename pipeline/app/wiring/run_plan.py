@@ -56,6 +56,11 @@ class RunPlan:
         return platform_ceilings("twelvelabs", "v1.3")
 
     @property
+    def model(self) -> str:
+        """The model that writes: the user's own, where it does."""
+        return (self.settings.platform.model.name if self.platform.local else "") or self.settings.provider.model
+
+    @property
     def price_notes(self) -> Sequence[str]:
         """Sentences about models in use that have no price, or are the user's own."""
         if self.platform.local:

@@ -318,7 +318,7 @@ class AnalysisTaskType:
         key = build_custom_id(task.key, data.generation)
         meta = {
             "provider": self._api.identity,
-            "model": data.model,
+            "model": answer.model or data.model,
             "finish_reason": answer.finish_reason,
             "usage": dict(answer.usage),
             "warning": answer.warning,

@@ -46,7 +46,7 @@ def build_result(
     """Return an accepted share as it is stored."""
     meta = {name: raw.meta[name] for name in _KEPT} | {
         "answer": raw.fingerprint,
-        "notes": list(verdict.notes),
+        "notes": [*filter(None, [raw.meta.get("warning")]), *verdict.notes],
         "job": request.job.name,
         "version": request.job.version,
         **({"window": [data.start, data.end or data.seconds]} if data.windowed else {}),

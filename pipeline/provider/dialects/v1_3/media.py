@@ -375,4 +375,4 @@ def _answer(body: JsonObject, warning: str, name: str) -> Answer:
     usage = read_usage(result.raw.get("usage"))
     # A missing reason with a warning beside it is the sign of a cut answer; without one it is a plain end.
     reason = result.text("finish_reason") or ("length" if warning else "stop")
-    return Answer(data, reason, body.raw, usage, warning)
+    return Answer(data, reason, body.raw, usage, warning, clip(result.text("written_by"), 100))

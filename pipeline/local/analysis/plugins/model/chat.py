@@ -29,6 +29,7 @@ _AT_ONCE = 2  #: questions; a model on this machine answers them one after the o
 _LONGEST_WAIT = 30.0  #: seconds before the next try
 _STEPS = 5  #: ways in which a request can be made simpler
 _REFUSED = frozenset({400, 404, 413, 415, 422, 500, 501})  #: statuses of a request that asks for too much
+_OF_THE_QUESTION = frozenset({400, 413, 415, 422})  #: another question may fare better
 _Form = Literal["json_schema", "json_object", "none"]
 
 
@@ -45,6 +46,7 @@ class ChatClient:
             trust_env=endpoint.is_remote,  # a proxy is for the world outside
             headers={
                 "content-type": "application/json",
+                "accept-encoding": "identity",  # a bound on bytes that is none for what they unpack to is none
                 **({"authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}),
             },
         )
@@ -94,7 +96,7 @@ class ChatClient:
                 said = read_answer(answer, kind)
                 return replace(said, text=self._hide(said.text))
             if status not in _REFUSED or not self._simpler(body, error_text(answer).lower(), status):
-                raise EndpointDown(self._told(status, answer))
+                raise (ModelTrouble if status in _OF_THE_QUESTION else EndpointDown)(self._told(status, answer))
         raise EndpointDown("it refuses every form of the request")
 
     def _body(
@@ -143,7 +145,9 @@ class ChatClient:
         try:
             with anyio.fail_after(limit):
                 async with self._http.stream(method, self._endpoint.base_url + path, content=sent) as answer:
-                    async for piece in answer.aiter_bytes():
+                    if answer.headers.get("content-encoding", "identity") != "identity":
+                        raise EndpointDown("its answer is compressed, although nobody asked for that")
+                    async for piece in answer.aiter_raw():
                         received += piece
                         if len(received) > _MOST:
                             raise EndpointDown("its answer has no end")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 from pipeline.core.model import Json
 from pipeline.core.text import plain, stamp
@@ -83,9 +82,6 @@ def _texts(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
 def _wrong_times(value: Json, brief: Brief) -> Iterator[str]:
     """Yield what is wrong with the times in a value, at any depth."""
     if isinstance(value, list):
-        begins = [at for at in (_time_of(entry, "start") for entry in value) if at is not None]
-        if any(later < earlier for earlier, later in pairwise(begins)):
-            yield "The entries of a list are not in time order."
         for inner in value:
             yield from _wrong_times(inner, brief)
     if not isinstance(value, dict):
@@ -96,8 +92,8 @@ def _wrong_times(value: Json, brief: Brief) -> Iterator[str]:
             yield f"A `{name}` of {at:g} s lies outside of {brief.start:g} to {brief.end:g} s."
         yield from _wrong_times(inner, brief)
     begin, end = _time_of(value, "start"), _time_of(value, "end")
-    if begin is not None and end is not None and end <= begin:
-        yield f"An entry ends at {end:g} s, not after it begins at {begin:g} s."
+    if begin is not None and end is not None and end < begin:
+        yield f"An entry ends at {end:g} s, before it begins at {begin:g} s."
 
 
 def _time_of(value: Json, kind: str) -> float | None:
