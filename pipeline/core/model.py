@@ -347,6 +347,7 @@ class CostGroup:
     doubtful: int = 0  #: calls that were possibly paid twice
     doubtful_usd: float = 0.0  #: their price
     videos: int = 0  #: that the entries are about
+    unpriced: int = 0  #: answers of ``ask`` that have a price which nobody has configured: they count as nothing
 
     @property
     def total_usd(self) -> float:

@@ -73,6 +73,23 @@ async def test_the_ledger_is_summed_up_by_anything(database: Database, by: CostK
 
 
 @pytest.mark.asyncio
+async def test_an_answer_that_has_no_price_is_counted_apart(database: Database) -> None:
+    """Two were asked without a price, one of them refused; one has a price; no other free call is among them."""
+    unpriced = Spend("q1/r", "ask", 0.0, 0.0, "", at=MIDNIGHT, run="r")
+    for spend in (
+        unpriced,
+        replace(unpriced, key="q2/r"),
+        replace(unpriced, key="q2/r" + REFUND),
+        replace(unpriced, key="q3/r", usd=0.5, estimate=0.5),
+        replace(unpriced, key="q3/r" + SETTLED, usd=-0.5),
+        replace(unpriced, key="f", what="analyze"),
+    ):
+        await database.enter(spend)
+    found = {group.name: (group.calls, group.unpriced) for group in await database.costs("kind")}
+    assert found == {"ask": (2, 1), "analyze": (1, 0)}
+
+
+@pytest.mark.asyncio
 async def test_what_is_settled_refused_and_doubtful_stands_apart(database: Database) -> None:
     """A settlement changes what counts and not what was expected; a refused call is none; a doubtful one has columns of
     its own.

@@ -346,4 +346,5 @@ def _summed(name: str, spends: Sequence[Spend]) -> CostGroup:
         doubtful=len(spends) - len(sure),
         doubtful_usd=sum((spend.usd for spend in spends if spend.doubtful), 0.0),
         videos=len({spend.subject for spend in spends} - {""}),
+        unpriced=sum(spend.calls for spend in spends if spend.what == "ask" and not spend.usd and not spend.estimate),
     )

@@ -45,6 +45,17 @@ def test_expected_paid_and_doubtful_stand_side_by_side() -> None:
     assert "counts as the most" in note
 
 
+def test_an_answer_without_a_price_costs_no_zero() -> None:
+    """Where no price of answers is configured, the sum says that it does not know all."""
+    groups = [CostGroup("gist", 4, 4, 2.0, 1.5, 40.0), CostGroup("ask", 2, unpriced=2)]
+    _, gist, ask, total, note = text(CostsView("job", 0.0, groups)).splitlines()
+    assert gist.count("$") == 2
+    assert (ask.count("unknown"), ask.count("$")) == (2, 0)
+    assert total.count(" + ?") == 2
+    assert "2 answers of `ask`" in note
+    assert "unknown" not in text(CostsView("job", 0.0, [CostGroup("ask", 2, 2, 0.1, 0.1)]))
+
+
 def test_what_has_no_name_is_told_and_paths_are_short() -> None:
     """A run of an older release, an entry of no video; a file below the folder one stands in."""
     assert "before this release" in text(CostsView("run", 0.0, [CostGroup("", 1, 1)]))
@@ -73,7 +84,9 @@ def test_a_long_list_is_cut_and_says_so() -> None:
 def test_csv_has_a_head_and_every_group() -> None:
     """Numbers are bare, names hold no line breaks."""
     rows = list(csv.reader(io.StringIO(costs_csv(CostsView("job", 0.0, [*GROUPS, CostGroup("a\nb")])))))
-    assert rows[0] == ["job", "calls", "settled", "estimate", "usd", "minutes", "doubtful", "doubtful_usd", "videos"]
+    assert rows[0] == ["job", "calls", "settled", "estimate", "usd", "minutes", "doubtful", "doubtful_usd", "videos",
+        "unpriced",
+    ]  # fmt: skip
     assert rows[1][:5] == ["gist, summary, chapters, highlights", "1200", "1100", "48.0", "39.5"]
     assert [row[0] for row in rows[2:]] == ["index", "a b"]
 

@@ -34,8 +34,11 @@ def costs_table(value: CostsView, base: str = "") -> RenderableType:
     more = len(value.groups) - len(shown)
     if more > 0:
         parts.append(Text(f"{more:,} more: --json or --csv lists all", "dim"))
-    if value.total.settled < value.total.calls:
+    if value.total.settled < value.total.calls - value.total.unpriced:
         parts.append(Text("what no answer has settled counts as the most that it can cost", "dim"))
+    if value.total.unpriced:
+        what = "an answer" if value.total.unpriced == 1 else f"{value.total.unpriced:,} answers"
+        parts.append(Text(f"unknown: {what} of `ask`, for which [prices] has no price of tokens", "dim"))
     return Group(*parts)
 
 
@@ -52,7 +55,15 @@ def costs_csv(value: CostsView) -> str:
 def _cells(group: CostGroup) -> Sequence[Text]:
     doubt = Text(f"{money(group.doubtful_usd)} ({group.doubtful:,})", "yellow") if group.doubtful else Text("-")
     calls, settled = Text(f"{group.calls:,}"), Text(f"{group.settled:,}")
-    return [calls, settled, Text(money(group.estimate)), Text(money(group.usd)), doubt, Text(minutes(group.minutes))]
+    expected, paid = (_amount(usd, group) for usd in (group.estimate, group.usd))
+    return [calls, settled, expected, paid, doubt, Text(minutes(group.minutes))]
+
+
+def _amount(usd: float, group: CostGroup) -> Text:
+    """Show an amount; of answers that have no price, that it is unknown."""
+    if not group.unpriced:
+        return Text(money(usd))
+    return Text("unknown" if group.unpriced == group.calls else f"{money(usd)} + ?", "yellow")
 
 
 def _name(by: str, name: str, base: str) -> Text:

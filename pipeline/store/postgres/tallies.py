@@ -89,12 +89,14 @@ SPENT = """
 SELECT coalesce(sum(usd), 0.0), coalesce(sum(minutes), 0.0), coalesce(sum(doubtful), 0)::bigint FROM spend WHERE at >= $1
 """
 _SETTLEMENT = " OR ".join(f"key LIKE '%{ending}'" for ending in SETTLEMENTS)
+_CALLS = f"CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END"
 #: The ledger in groups, in one pass. ``{name}`` is what they are named by, ``{shown}`` how that is shown.
 _COSTS = f"""
 WITH part AS (
     SELECT
         {{name}} AS name,
-        sum(CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END) AS calls,
+        sum({_CALLS}) AS calls,
+        coalesce(sum({_CALLS}) FILTER (WHERE what = 'ask' AND usd = 0 AND estimate = 0), 0) AS unpriced,
         count(*) FILTER (WHERE {_SETTLEMENT}) AS settled,
         coalesce(sum(estimate) FILTER (WHERE doubtful = 0), 0.0) AS estimate,
         coalesce(sum(usd) FILTER (WHERE doubtful = 0), 0.0) AS usd, sum(minutes) AS minutes,
@@ -102,7 +104,8 @@ WITH part AS (
         count(DISTINCT nullif(subject, '')) AS videos
     FROM spend WHERE at >= $1 GROUP BY 1
 )
-SELECT {{shown}}, calls, settled, estimate, usd, minutes, doubtful, doubtful_usd, videos FROM part ORDER BY 1
+SELECT {{shown}}, calls, settled, estimate, usd, minutes, doubtful, doubtful_usd, videos, unpriced
+FROM part ORDER BY 1
 """
 _GROUPED: Mapping[CostKey, tuple[str, str]] = {
     "kind": ("what", "name"),

@@ -130,19 +130,22 @@ SELECT {SPEND} FROM spend
 WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
 """
 _SETTLEMENT = " OR ".join(f"key LIKE '%{ending}'" for ending in SETTLEMENTS)
+_CALLS = f"(CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END)"
 #: The ledger in groups, in one pass. ``{name}`` is what they are named by.
 COSTS = f"""
 WITH part AS (
     SELECT
         {{name}} AS name,
-        sum(CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END) AS calls,
+        sum({_CALLS}) AS calls, sum({_CALLS} * (what = 'ask' AND usd = 0 AND estimate = 0)) AS unpriced,
         sum({_SETTLEMENT}) AS settled,
         total(estimate * (NOT doubtful)) AS estimate, total(usd * (NOT doubtful)) AS usd, total(minutes) AS minutes,
         sum(doubtful) AS doubtful, total(usd * doubtful) AS doubtful_usd,
         count(DISTINCT nullif(subject, '')) AS videos
     FROM spend WHERE at >= ? GROUP BY 1
 )
-SELECT {{shown}}, calls, settled, estimate, usd, minutes, doubtful, doubtful_usd, videos FROM part ORDER BY 1
+SELECT
+    {{shown}}, calls, settled, estimate, usd, minutes, doubtful, doubtful_usd, videos, unpriced
+FROM part ORDER BY 1
 """
 #: (what groups are named by, how that is shown)
 _GROUPED: Mapping[CostKey, tuple[str, str]] = {
