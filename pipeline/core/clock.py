@@ -10,6 +10,7 @@ from typing import Protocol
 
 import anyio
 
+_LONGEST_ANSWER = 1.0  #: seconds
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 #: Days, hours, minutes and seconds in this order, each once at most.
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _UNITS))
@@ -63,6 +64,38 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
+
+
+class ServerClock:
+    """The time of a server that many machines share.
+
+    It is told by this machine's monotonic clock.
+
+    Every machine's own wall clock may be wrong, or be put right.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = clock.now() - clock.monotonic()  #: of the server's time over our monotonic one
+
+    def note(self, server: float, sent: float, received: float) -> None:
+        """Take the server's time, in epoch seconds.
+
+        It was asked for, and came, at these monotonic seconds.
+
+        An answer that took long says little and is not taken.
+        """
+        if received - sent <= _LONGEST_ANSWER:
+            self._ahead = server - (sent + received) / 2
+
+    def now(self) -> float:
+        return self._clock.monotonic() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
 
 def iso(epoch: float) -> str:

@@ -39,6 +39,7 @@ class LeaseManager:
         self._clock = clock
         self.lifetime = lifetime
         self._leases: dict[int, HeldLease] = {}
+        self._away_at = float("-inf")  #: monotonic seconds of the last call that the database did not answer
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -56,10 +57,6 @@ class LeaseManager:
         self._leases[task.id] = lease
         return lease
 
-    def holds(self, task: Task) -> bool:
-        """Return True while a worker of this process has the task."""
-        return task.id in self._leases
-
     def release(self, lease: HeldLease) -> None:
         """Stop renewing it; a newer lease on the same task stays."""
         if self._leases.get(lease.task.id) is lease:
@@ -72,6 +69,20 @@ class LeaseManager:
         if self._clock.now() > lease.until:
             lease.overslept = True
             raise LostLease("By the clock the lease has ended, perhaps while the machine slept.")
+
+    def note_away(self) -> None:
+        """Take note that the database did not answer."""
+        self._away_at = self._clock.monotonic()
+
+    async def find_abandoned(self) -> list[Task]:
+        """Return tasks whose lease ran out, but for those at work here.
+
+        None within one lifetime after the database was away: nobody could renew then, and an old lease says nothing.
+        """
+        if self._clock.monotonic() - self._away_at < self.lifetime:
+            return []
+        # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
+        return [task for task in await self._store.expired(self._clock.now()) if task.id not in self._leases]
 
     def cancel_all(self) -> None:
         """Cancel every running step; each gives its task back."""
@@ -93,6 +104,7 @@ class LeaseManager:
         try:
             ours = await self._store.renew([lease.task for lease in leases], until)
         except (DatabaseAway, StoreError):
+            self.note_away()
             return  # the database is busy or full: the leases age, and no step pays on an old one
         for lease in leases:
             if lease.task.id in ours:

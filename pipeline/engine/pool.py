@@ -62,6 +62,9 @@ class PoolOptions:
     horizon: float = 3600.0  #: what falls due later than this is not waited for: the run may end without it, too
     stop_grace: float = 20.0
     store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
+    family: str = (
+        ""  #: other processes work on the queue; what owners of our own earlier ones begin with. Empty: we are alone
+    )
 
 
 class Pool:
@@ -151,7 +154,7 @@ class Pool:
 
     async def take_over(self) -> int:
         """Give back a dead predecessor's tasks; only under the state folder's lock."""
-        orphans = await self._insist(lambda: self._store.expired(None))
+        orphans = await self._insist(lambda: self._store.expired(None, self._options.family))
         for task in orphans:
             await self._lose(task)
         if orphans:
@@ -201,6 +204,7 @@ class Pool:
                 waits = AwayPatience(self._options.store_patience)
             except DatabaseAway as error:
                 delay = waits(1, error)
+                self._leases.note_away()
                 _log.warning("store.away", why=str(error), after=delay)
                 if delay is None:
                     self.halt(error.trouble)
@@ -248,7 +252,9 @@ class Pool:
             return min([*soonest, max(0.0, due - now)])
         if busy or await self._paused_work():
             return min(soonest)
-        return await self._recount(now)
+        delay = await self._recount(now)
+        # What others are at work on may be ours yet: they may die, and what they make may be for all.
+        return min(soonest) if delay is None and self._options.family and await self._store.expired(None) else delay
 
     async def _recount(self, now: float) -> float | None:
         """Count again before ending: a lane may only look full because we miscounted."""
@@ -289,13 +295,12 @@ class Pool:
                 before, ahead = ahead, self._clock.now() - self._clock.monotonic()
                 if ahead < before - _SET_BACK:
                     await self._bring_forward()
-                for task in await self._store.expired(self._clock.now()):
-                    # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
-                    if not self._leases.holds(task):
-                        await self._lose(task)
+                for task in await self._leases.find_abandoned():
+                    await self._lose(task)
                 await self._see_parks()
                 self.metrics.start_from(await self._store.counts())
             except DatabaseAway as error:
+                self._leases.note_away()
                 _log.warning("store.away", why=str(error))
             except StoreError as error:
                 self.halt(error.trouble)

@@ -102,8 +102,11 @@ class Store(Protocol):
         """
         ...
 
-    async def expired(self, now: float | None) -> list[Task]:
-        """Return running tasks whose lease ended before ``now``; None: all running."""
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
+        """Return running tasks whose lease ended before ``now``; None: all running.
+
+        ``family``: only those of owners whose names begin so.
+        """
         ...
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:

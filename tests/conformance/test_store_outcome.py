@@ -312,3 +312,15 @@ async def test_expired_names_running_tasks_past_their_lease(database: Database) 
         is ApplyAnswer.WRITTEN
     )
     assert [task.key for task in await database.expired(None)] == ["late"]
+
+
+@pytest.mark.asyncio
+async def test_expired_can_be_asked_for_the_tasks_of_one_family(database: Database) -> None:
+    """Owners whose names begin so, character for character; a name is no pattern."""
+    for owner in ("a/1:7", "a/10:7", "a_1:7", "A/1:7"):
+        await bring(database, State.PENDING, owner)
+        await claim(database, owner=owner)
+    assert [task.key for task in await database.expired(None, "a/1:")] == ["a/1:7"]
+    assert [task.key for task in await database.expired(NOW + 61, "a/1")] == ["a/1:7", "a/10:7"]
+    assert await database.expired(NOW, "a/1") == await database.expired(None, "%") == []
+    assert len(await database.expired(None, "")) == 4

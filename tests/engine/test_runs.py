@@ -296,9 +296,9 @@ def test_what_waited_over_a_weekend_is_not_given_up_before_anybody_was_asked(tmp
 class _Slow(MemoryDatabase):
     """Takes a moment to find what a dead run has left, as a file does."""
 
-    async def expired(self, now: float | None) -> list[Task]:
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
         await anyio.sleep(0.1)
-        return await super().expired(now)
+        return await super().expired(now, family)
 
 
 def test_a_line_that_was_corrected_after_a_crash_counts_at_once(tmp_path: Path) -> None:

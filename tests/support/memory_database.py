@@ -157,10 +157,11 @@ class MemoryDatabase(MemoryRecords):
             self._put(entry)
         return ApplyAnswer.WRITTEN
 
-    async def expired(self, now: float | None) -> list[Task]:
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
         self._check()
         ends = [(line.wake_at, line.id) for line in self._running.values() if line.wake_at is not None]
-        return [self._lines[number].task() for end, number in sorted(ends) if now is None or end < now]
+        late = [self._lines[number] for end, number in sorted(ends) if now is None or end < now]
+        return [line.task() for line in late if (line.owner or "").startswith(family)]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
         self._check()

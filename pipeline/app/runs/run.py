@@ -54,7 +54,7 @@ async def _run(
 ) -> RunReport:
     from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
 
-    clock, rng = SystemClock(), Random()
+    rng = Random()
     sources = named_sources(settings, sources)
     plan = check_settings(settings)
     folder = settings.run.state
@@ -63,7 +63,8 @@ async def _run(
     with lock_state_folder(folder):
         check_output(settings.run.output.absolute(), make=True)
         entries = await _entries(plan, sources)
-        async with open_for_run(settings) as database:
+        async with open_for_run(settings) as shared:
+            database, clock = shared.database, shared.clock
             await _something_to_do(database, sources)
             await clean_up_downloads(settings, database, clock)
             async with (
@@ -71,7 +72,7 @@ async def _run(
                 open_platform(plan, database, clock, rng, youtube=youtube) as api,
             ):
                 adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
-                session = RunSession(plan, database, api, clock, rng, adapters)
+                session = RunSession(plan, database, api, clock, rng, adapters, shared.company)
                 to_the_end.enter_context(
                     obeying(_nothing_more)
                 )  # from here on there is a report, whatever signals come

@@ -19,6 +19,7 @@ from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.runs.run_report import RunReporter
 from pipeline.app.runs.standing_queries import StandingQueries
 from pipeline.app.wiring.components import Adapters, compose
+from pipeline.app.wiring.database import ALONE, Company
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
@@ -40,15 +41,23 @@ class RunSession:
     """One run over open adapters."""
 
     def __init__(
-        self, plan: RunPlan, database: Database, api: ProviderClient, clock: Clock, rng: Random, adapters: Adapters
+        self,
+        plan: RunPlan,
+        database: Database,
+        api: ProviderClient,
+        clock: Clock,
+        rng: Random,
+        adapters: Adapters,
+        company: Company = ALONE,
     ) -> None:
         self._database = database
         self._clock = clock
         self._settings = plan.settings
         started = clock.now()
         self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}"
-        owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
-        self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id)
+        self._company, family = company, company.family
+        owner = f"{family or socket.gethostname() + ':'}{os.getpid()}:{started:.6f}"
+        self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id, family)
         pool, sink, spending = self.components.pool, self.components.sink, self.components.spending
         attempts, captions = plan.policy.attempts, adapters.captions
         self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, attempts, captions)
@@ -86,6 +95,7 @@ class RunSession:
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
                 group.start_soon(self.posters.beside)
+                group.start_soon(self._company.keep_time)
                 if (limit := self._settings.run.max_time) is not None:
                     group.start_soon(self._end_after, limit)
                 if watch is not None:

@@ -126,8 +126,12 @@ def compose(
     owner: str,
     adapters: Adapters,
     run_id: str = "",
+    family: str = "",
 ) -> Components:
-    """Put a run together; nothing is opened or started."""
+    """Put a run together; nothing is opened or started.
+
+    ``family``: see ``PoolOptions``.
+    """
     settings, planner = plan.settings, plan.planner
     spending = SpendingLimits(settings.budget, clock, run_id)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
@@ -174,7 +178,7 @@ def compose(
     types = [each.task_type(plan.policy) for each in parts]
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
-    pool = Pool(database, kinds, clock, rng, _options(settings, owner))
+    pool = Pool(database, kinds, clock, rng, _options(settings, owner, family))
     recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
     return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
@@ -288,7 +292,7 @@ def disk_adapters(
     return Adapters(sources, sink, check, read_captions, release, lister, read_thumbnail, beside)
 
 
-def _options(settings: Settings, owner: str) -> PoolOptions:
+def _options(settings: Settings, owner: str, family: str) -> PoolOptions:
     lanes = settings.lanes
     widths = {
         Lane.FETCH: lanes.fetch,
@@ -308,4 +312,5 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         horizon=settings.longest_wait,
         stop_grace=settings.run.stop_grace,
         store_patience=settings.store.patience,
+        family=family,
     )

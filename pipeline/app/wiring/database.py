@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from pipeline.app.wiring import state_folder
-from pipeline.app.wiring.state_folder import lock_state_folder
+from pipeline.app.wiring.state_folder import host_name, lock_state_folder
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
-from pipeline.core.errors import Busy, ConfigError, StoreError
+from pipeline.core.clock import Clock, ServerClock, SystemClock
+from pipeline.core.errors import Busy, ConfigError, ReelmillError, StoreError
 from pipeline.ports.store import Database
 
 if TYPE_CHECKING:
     from pipeline.store.postgres.connection import Hold
+    from pipeline.store.postgres.database import PostgresDatabase
+
+_BETWEEN_LOOKS = 60.0  #: seconds between looks at the server's clock
 
 
 def shared_database(settings: Settings) -> DatabaseAddress | None:
@@ -37,8 +44,30 @@ def has_database(settings: Settings) -> bool:
     return bool(settings.store.url) or state_folder.has_database(settings.run.state)
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What a run must know of others that work on its database."""
+
+    family: str = ""  #: how the owners of this state folder's processes begin; empty: there are no others
+    keep_time: Callable[[], Coroutine[Any, Any, None]] = (
+        anyio.sleep_forever
+    )  #: follows the clock that all share, for ever
+
+
+ALONE = Company()
+
+
+@dataclass(frozen=True, slots=True)
+class RunDatabase:
+    """The database of a run, with its time."""
+
+    database: Database
+    clock: Clock
+    company: Company = ALONE
+
+
 @asynccontextmanager
-async def open_for_run(settings: Settings) -> AsyncIterator[Database]:
+async def open_for_run(settings: Settings) -> AsyncIterator[RunDatabase]:
     """Open the database for a run, whose state folder is locked.
 
     Beside the runs of other hosts, where they can share.
@@ -49,12 +78,14 @@ async def open_for_run(settings: Settings) -> AsyncIterator[Database]:
     address = shared_database(settings)
     if address is None:
         async with state_folder.open_for_writing(settings.run.state) as database:
-            yield database
+            yield RunDatabase(database, SystemClock())
     else:
         why = _why_alone(settings)
+        family, clock = f"{host_name(settings.run.state)}:", ServerClock(SystemClock())
         try:
             async with _open_shared(address, "alone" if why else "beside") as database:
-                yield database
+                await _look(database, clock)
+                yield RunDatabase(database, clock, Company(family, partial(_keep_time, database, clock)))
         except Busy as busy:
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
@@ -191,8 +222,20 @@ def need_driver() -> None:
         )
 
 
+async def _look(database: PostgresDatabase, clock: ServerClock) -> None:
+    sent = clock.monotonic()
+    clock.note(await database.time(), sent, clock.monotonic())
+
+
+async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
+    while True:
+        await clock.sleep(_BETWEEN_LOOKS)
+        with suppress(ReelmillError):  # the run meets it as well
+            await _look(database, clock)
+
+
 @asynccontextmanager
-async def _open_shared(address: DatabaseAddress, hold: Hold) -> AsyncIterator[Database]:
+async def _open_shared(address: DatabaseAddress, hold: Hold) -> AsyncIterator[PostgresDatabase]:
     need_driver()
     from pipeline.store.postgres.database import open_database
 

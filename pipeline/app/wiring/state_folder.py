@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +16,8 @@ from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import Busy, ConfigError
 from pipeline.ports.store import Database
 
-_LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
+_LOCK, _HOLDER, _DATABASE, _HOST = "lock", "holder.json", "reelmill.db", "host"
+_NAME = re.compile("[0-9a-f]{16}")
 
 
 def platform_folder(settings: Settings) -> Path:
@@ -49,6 +52,27 @@ def lock_state_folder(folder: Path) -> Iterator[Path]:
     finally:
         (folder / _HOLDER).unlink(missing_ok=True)
         lock.release()
+
+
+def host_name(folder: Path) -> str:
+    """Return a name for whoever holds a state folder.
+
+    The next one that does has the same.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    file = folder / _HOST
+    try:
+        if not file.exists():
+            file.touch(mode=0o600)
+        name = file.read_text(encoding="ascii", errors="replace").strip()
+        if not _NAME.fullmatch(name):
+            name = secrets.token_hex(8)
+            file.write_text(name, encoding="ascii")
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return f"{socket.gethostname()[:40]}/{name}"
 
 
 def _write_holder(folder: Path) -> None:

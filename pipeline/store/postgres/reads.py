@@ -49,7 +49,8 @@ from pipeline.store.postgres.selection import Values, selected
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
 #: Running tasks whose lease ended before a time (NULL: all).
 EXPIRED = f"""
-SELECT {TASK} FROM task WHERE state = 'running' AND ($1::float8 IS NULL OR wake_at < $1) ORDER BY wake_at, id
+SELECT {TASK} FROM task WHERE state = 'running' AND ($1::float8 IS NULL OR wake_at < $1) AND starts_with(owner, $2)
+ORDER BY wake_at, id
 """
 
 #: The smallest due time in some lanes; one index look per rank that occurs.
@@ -142,8 +143,13 @@ class PostgresRecords:
     async def _read(self, sql: str, *values: Any) -> list[Row]:
         return await self._reader.fetch(sql, *values)
 
-    async def expired(self, now: float | None) -> list[Task]:
-        return [parse_task(row) for row in await self._read(EXPIRED, now)]
+    async def time(self) -> float:
+        """Return the server's time, epoch seconds."""
+        found: float = (await self._read("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0]
+        return found
+
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
+        return [parse_task(row) for row in await self._read(EXPIRED, now, family)]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
         rows = await self._read(NEXT_DUE, [lane.value for lane in lanes])

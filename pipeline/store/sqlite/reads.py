@@ -56,7 +56,8 @@ TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
 #: Running tasks whose lease ended before ``:now`` (NULL: all).
 EXPIRED = f"""
 SELECT {TASK} FROM task INDEXED BY task_lease
-WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) ORDER BY wake_at, id
+WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) AND substr(owner, 1, length(:family)) = :family
+ORDER BY wake_at, id
 """
 
 #: The smallest due time in some lanes; one index look per rank that occurs.
@@ -241,8 +242,8 @@ class SqliteRecords:
                 lambda db: [[db.execute(*query).fetchall() for query in queries] for queries in requests]
             )
 
-    async def expired(self, now: float | None) -> list[Task]:
-        return [parse_task(row) for row in await self._read(EXPIRED, {"now": now})]
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
+        return [parse_task(row) for row in await self._read(EXPIRED, {"now": now, "family": family})]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
         rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes])})

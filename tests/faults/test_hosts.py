@@ -1,0 +1,58 @@
+"""Several processes on one PostgreSQL and one platform: together they do the work once, whichever of them dies."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.database_address import parse_address
+from pipeline.store.postgres.database import open_database
+from tests.support.cli import Platform, Terminal, customer, serving, until
+from tests.support.media import clips
+from tests.support.postgres import Databases, databases
+
+__all__ = ["databases"]
+VIDEOS = 10
+
+
+def host(folder: Path, platform: Platform, url: str) -> Terminal:
+    """Return a terminal of one more host: a state folder of its own, and the results that all write."""
+    return customer(
+        folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url}, policy={"lease": 6},
+        gallery={"enabled": False},
+    )  # fmt: skip
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow(seconds=15)
+async def test_a_host_that_dies_leaves_its_work_to_the_other(tmp_path: Path, databases: Databases) -> None:
+    """Two runs share a list; one is killed in the middle. The other ends with all done; nothing is lost or paid twice."""
+    films = tmp_path / "films"
+    clips(films, VIDEOS)
+    async with databases.lent() as url:
+        with serving(tmp_path / "platform") as platform:
+            one, two = host(tmp_path / "one", platform, url), host(tmp_path / "two", platform, url)
+            try:
+                first, second = one.start("run", str(films)), two.start("run", str(films))
+                until(lambda: len(platform.paid()) >= VIDEOS // 2, "both to be in the middle")
+                first.signal(signal.SIGKILL)
+                ended = second.wait()
+                assert ended.code == 0, ended.err
+                assert platform.twice() == []
+                effects = Counter(effect for effect, _ in platform.paid())
+                assert effects == {"asset_created": VIDEOS, "analyze_task_created": VIDEOS}
+                assert len(list((tmp_path / "out").glob("*/video.json"))) == VIDEOS
+                again = one.run("run", str(films))
+                assert (again.code, platform.twice(), len(platform.paid())) == (0, [], 2 * VIDEOS)
+            finally:
+                one.close()
+                two.close()
+        database = await open_database(parse_address(url), hold="")
+        try:
+            tally = await database.tally()
+            assert tally == {"done": VIDEOS, "failed": 0, "held": 0, "cancelled": 0, "working": 0}
+        finally:
+            await database.aclose()
