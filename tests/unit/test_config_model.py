@@ -59,7 +59,7 @@ def test_without_the_table_there_is_no_model(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "")
     assert (model_endpoint(settings), settings.model_key) == (None, None)
     plan = make_run_plan(settings)
-    assert plan.price_notes == ()
+    assert plan.price_notes == []
     assert plan.prices.analysis(3600, 4000, "pegasus1.5") == 0.0
 
 
@@ -69,7 +69,7 @@ def test_a_model_on_this_machine_costs_nothing_and_needs_no_word(tmp_path: Path)
     endpoint = model_endpoint(plan.settings)
     assert endpoint is not None
     assert (endpoint.base_url, endpoint.key, endpoint.host) == ("http://127.0.0.1:11434/v1", "", "127.0.0.1:11434")
-    assert (plan.price_notes, plan.prices.free) == ((), True)
+    assert (plan.price_notes, plan.prices.free) == ([], True)
     line = unsaved_task(Item("file:/a.mp4", "file", "/a.mp4", ManifestLine("/a.mp4")))
     without = make_run_plan(loaded(tmp_path, ""))
     ours, plain = ({each.fingerprint for each in it.planner.requests([line])} for it in (plan, without))

@@ -131,8 +131,9 @@ def test_a_plan_prices_the_window_and_tells_what_lies_outside(tmp_path: Path, mo
     assert outside["problem"] == "The window 0:30- begins after the end of the video, which is 0:05 long."
     bad, twice = plan["bad_lines"]
     assert (twice["place"], twice["trouble"]["message"]) == (
-        "list.csv:5", "An earlier line names this video with the window 0:01-0:03, and that one counts."
-    )  # fmt: skip
+        "list.csv:5",
+        "This line asks about 0:00-0:02 of the video, and list.csv:2 about 0:01-0:03 of it. The first line counts.",
+    )
     assert (bad["place"], bad["trouble"]["message"]) == (
         "list.csv:4", "'window' must end after it starts: 0:03 to 0:01 does not."
     )  # fmt: skip

@@ -110,7 +110,7 @@ def own_model_notes(own: ModelSection) -> Sequence[str]:
     """Return who else is asked about each video, and what that costs."""
     host = urlsplit(own.base_url).hostname or ""
     if not own.base_url or (is_private(host) and not own.priced):
-        return ()
+        return []
     sent = "captions, on-screen text and pictures" if own.images else "captions and on-screen text"
     cost = (
         "its tokens are in this price, those of the evidence by an estimate"
