@@ -381,6 +381,7 @@ class Selection:
     keys: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     states: tuple[State, ...] = ()
+    stages: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()  #: trouble codes
     limit: int = 0  #: 0 = all
     after_id: int = 0  #: for reading page by page: only ids above this

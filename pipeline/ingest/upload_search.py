@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
 from pipeline.core.errors import Ambiguous
-from pipeline.core.model import State, Task
+from pipeline.core.model import Selection, State, Task
 from pipeline.ingest.payloads import ItemData, VideoData, chosen_captions
-from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name
+from pipeline.ingest.remote_names import OWNER_LENGTH, parse_upload_name
+from pipeline.ports.store import Records
 from pipeline.ports.video_api import NewUpload
 
 Method = Literal["direct", "multipart", "url", "external"]
 #: What the platform fetches itself for an index of v1.2: it carries no name of ours.
 NAMELESS = ("external", "url")
+_OPEN = (State.PENDING, State.RUNNING, State.FAILED)
+_AT_ONCE = 50  #: ids of one query
 
 
 def build_upload(task: Task, data: VideoData) -> NewUpload:
@@ -63,7 +66,7 @@ def with_file(
     return replace(upload, path=path, metadata=metadata)
 
 
-def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: float) -> NewUpload:
+async def nameless_upload(task: Task, data: VideoData, records: Records, now: float) -> NewUpload:
     """Return what to look for where only time tells uploads apart.
 
     It must be the only one in doubt.
@@ -78,35 +81,32 @@ def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: fl
             code="ambiguous",
             remedy="look into the platform's list of tasks, then `reelmill retry` if it is not there",
         )
-    others = [other for other in videos if other.id != task.id]
-    if any(_in_doubt(other) for other in others if VideoData.of(other).method in NAMELESS):
+    if any(other.id != task.id for other in await _in_doubt(records)):
         raise Ambiguous(
             "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
             code="ambiguous",
             remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
         )
-    taken = frozenset(name for other in others for name in _names(other))
-    return replace(build_upload(task, data), taken=taken)
+
+    async def belonging(found: Mapping[str, str]) -> frozenset[str]:
+        """Return those of other videos of ours: by a file's name, or by id."""
+        taken = {media_id for media_id, name in found.items() if parse_upload_name(name) is not None}
+        ids = sorted(found.keys() - taken)
+        for start in range(0, len(ids), _AT_ONCE):
+            some = tuple(ids[start : start + _AT_ONCE])
+            videos = await records.tasks(Selection(kinds=("video",), mentions=some))
+            taken |= {VideoData.of(video).media_id for video in videos if video.id != task.id}.intersection(some)
+        return frozenset(taken)
+
+    return replace(build_upload(task, data), belonging=belonging)
 
 
-def _names(video: Task) -> Iterator[str]:
-    """Yield what tells that a platform's task belongs to this video.
-
-    Its id, and the names of its uploads, if it has any of its own; the id of one that has just arrived is not known
-    yet.
-    """
-    data = VideoData.of(video)
-    if data.media_id:
-        yield data.media_id
-    if data.method == "direct":
-        yield from (build_upload_name(video.key, past, data.path) for past in range(data.generation + 1))
-
-
-def _in_doubt(video: Task) -> bool:
-    """Return True for an external upload that may have been accepted unknown.
+async def _in_doubt(records: Records) -> list[Task]:
+    """Return the addresses that may have been accepted unknown.
 
     What an earlier one left, if it was lost and is uploaded again, clears nobody.
     """
-    if video.state is State.CANCELLED:
-        return False
-    return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
+    held = await records.tasks(Selection(kinds=("video",), states=(State.HELD,)))
+    sent = await records.tasks(Selection(kinds=("video",), states=_OPEN, stages=("find", "upload")))
+    doubtful = [*held, *(video for video in sent if video.stage == "find" or video.claims > 0)]
+    return [video for video in doubtful if VideoData.of(video).method in NAMELESS]

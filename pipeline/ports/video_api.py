@@ -6,7 +6,7 @@ v1.2 can do). ``Limiter``: ``tests/unit/test_limits.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
@@ -57,7 +57,9 @@ class NewUpload:
     since: float = 0.0  #: epoch seconds at which the intent was stored: nothing older can be ours
     index_id: str = ""  #: where a dialect uploads into an index (v1.2)
     title: str = ""  #: of an external video: only this distinguishes its task from another's
-    taken: frozenset[str] = frozenset()  #: media ids and upload names that belong to other videos of ours
+    taken: frozenset[str] = frozenset()  #: media ids that belong to other videos of ours
+    #: Returns which of these media ids, each with the name of its upload, do so; None: ``taken`` says it.
+    belonging: Callable[[Mapping[str, str]], Awaitable[frozenset[str]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

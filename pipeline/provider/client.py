@@ -43,6 +43,7 @@ from pipeline.provider.dialects.protocol import (
     MultipartDialect,
     Page,
 )
+from pipeline.provider.dialects.recovery import is_young
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
 from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_2.media import V12
@@ -130,9 +131,12 @@ class TwelveLabs:
         return await self.caller.call(self.dialect.create_asset(upload), still_ours=still_ours)
 
     async def find_asset(self, upload: NewUpload) -> str | None:
-        dialect = self.dialect
+        dialect, since = self.dialect, platform_time(self.caller, upload.since)
         found = await list_back(self.caller, lambda page: dialect.find_assets(upload, page), upload.since)
-        return dialect.pick_asset(found, upload, platform_time(self.caller, upload.since))
+        if upload.belonging is not None:
+            taken = await upload.belonging({each.id: each.label for each in found if is_young(each, since)})
+            upload = replace(upload, taken=taken)
+        return dialect.pick_asset(found, upload, since)
 
     async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
         return await self.caller.call(self._multipart().open_session(upload), still_ours=still_ours)

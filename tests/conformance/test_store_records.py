@@ -115,6 +115,9 @@ async def test_tasks_are_selected_by_any_field(database: Database) -> None:
     assert await found(subjects=("v",), kinds=("video",)) == ["v:f", "v:d"]
     assert await found(states=(State.PENDING, State.FAILED)) == ["v:f", "v:p", "i:d"]
     assert await found(states=(State.PENDING,), keys=("d",)) == ["i:d"]
+    (stage,) = {task.stage for task in await database.tasks(Selection(keys=("p",)))}
+    assert await found(stages=(stage,), keys=("p", "x")) == ["v:p"]
+    assert await found(stages=("nowhere", "else")) == []
     assert await found(classes=(TROUBLE.code,)) == ["v:f"]
     assert await found(classes=(TROUBLE.code, "x"), states=(State.DONE,)) == []
 

@@ -5,12 +5,15 @@ The enumeration of every moment is in ``test_crash_enumeration.py``.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.model import Selection, State
+from pipeline.core.model import Selection, State, Task
 from pipeline.views import RunReport
 from tests.faults.crash_scenes import youtube
+from tests.simulation.schedule import Fault
+from tests.simulation.wire import Accidents
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import Crash, FakeSink, Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
@@ -75,3 +78,26 @@ def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:
 
     assert run_virtual(both())["held"] == 2
     assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 1
+
+
+def test_a_look_for_an_address_does_not_read_the_library(tmp_path: Path) -> None:
+    """Hundreds of videos are done: to find the one in doubt, and to tell it from theirs, takes a few rows."""
+    rig = rig_for(tmp_path, ClientV12, provider={"api": "v1.2"}, jobs={"enabled": ("gist",)})
+    library, address = [youtube(number) for number in range(2, 42)], youtube(1)
+    run_virtual(rig.run(library))
+    rig.clock.skew += 3_600.0
+    tasks, rows = rig.database.tasks, Counter[str]()
+
+    async def counted(which: Selection) -> list[Task]:
+        found: list[Task] = await tasks(which)
+        if which.kinds == ("video",):
+            rows["video"] += len(found)
+        return found
+
+    rig.database.tasks = counted  # type: ignore[method-assign]
+    rig.platform.accidents = Accidents((Fault("pay", 1, "lost"),))
+    report = run_virtual(rig.run([*library, address]))
+    assert (report.exit_code, report.doubtful) == (0, 0)
+    assert sum(n for (effect, _), n in rig.platform.effects().items() if effect == "asset") == len(library) + 1
+    assert rig.platform.accidents.fired
+    assert 0 < rows["video"] < len(library)

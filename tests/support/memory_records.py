@@ -149,7 +149,7 @@ class MemoryRecords:
 
     def _selected(self, which: Selection) -> Iterator[Line]:
         kinds, keys, subjects = frozenset(which.kinds), frozenset(which.keys), frozenset(which.subjects)
-        states, classes = frozenset(which.states), frozenset(which.classes)
+        states, classes, stages = frozenset(which.states), frozenset(which.classes), frozenset(which.stages)
         found = (
             line
             for line in self._lines.values()
@@ -158,6 +158,7 @@ class MemoryRecords:
             and (not keys or line.key in keys)
             and (not subjects or line.subject in subjects)
             and (not states or line.state in states)
+            and (not stages or line.stage in stages)
             and (not classes or line.code in classes)
             and line.updated >= which.since
             and line.subject.startswith(which.begins)

@@ -414,8 +414,7 @@ class VideoTaskType:
     async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
         if not (self._index_first and data.method in NAMELESS):
             return build_upload(task, data)
-        videos = await self._records.tasks(Selection(kinds=("video",)))
-        return nameless_upload(task, data, videos, self._clock.now())
+        return await nameless_upload(task, data, self._records, self._clock.now())
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))

@@ -38,6 +38,14 @@ def read_found(
     return lambda response: build_page(parse(response), build)
 
 
+def is_young(found: FoundObject, since: float) -> bool:
+    """Return True if it can have been made after an intent.
+
+    ``since`` is by the platform's clock.
+    """
+    return found.created is not None and found.created >= since - CLOCK_SKEW
+
+
 def pick_by_label(entries: Iterable[FoundObject], label: str, since: float) -> str | None:
     """Return the id of what carries our label, best a young one.
 

@@ -9,7 +9,9 @@ from typing import Any
 from pipeline.core.model import Selection
 from pipeline.store.encoding import json_pattern, storable_part, text_pattern
 
-_COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
+_COLUMNS = {
+    "kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "stages": "stage", "classes": "trouble_code",
+}  # fmt: skip
 _UPPER = re.compile("[A-Z]+")
 
 

@@ -182,7 +182,9 @@ CHANGED = "SELECT mark, key FROM changed WHERE mark > ? ORDER BY mark LIMIT ?"
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
 _ITEMS = 200  #: read at once
-_COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
+_COLUMNS = {
+    "kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "stages": "stage", "classes": "trouble_code",
+}  # fmt: skip
 
 
 def selected(which: Selection, *, newest: bool = True) -> tuple[str, dict[str, Json]]:

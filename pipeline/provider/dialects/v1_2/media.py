@@ -135,9 +135,7 @@ class V12:
         near = [
             task
             for task in found
-            if not {task.id, task.label} & upload.taken
-            and task.created is not None
-            and task.created >= since - CLOCK_SKEW
+            if task.id not in upload.taken and task.created is not None and task.created >= since - CLOCK_SKEW
         ]
         free = [task for task in near if task.created is not None and task.created >= floor]
         if upload.method == "external" and not titles:
