@@ -9,7 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.views.account import Agreed, Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
+    from pipeline.views.account import (
+        Agreed,
+        AnswerStore,
+        Expiring,
+        Leftover,
+        OpenUpload,
+        Reconciled,
+        Reconciliation,
+        Vanished,
+    )
     from pipeline.views.ask import AnswerView, CitedMoment
     from pipeline.views.index import Asked, ClassifyView, IndexedView, IndexView, SearchView, VideoClasses, VideoRef
     from pipeline.views.items import Corrected, CorrectedItem, ItemView
@@ -19,16 +28,16 @@ if TYPE_CHECKING:
     from pipeline.views.upkeep import Finding, GalleryMade, Migrated, Pruned, PruneLine
 
 __all__ = [
-    "Agreed", "AnswerView", "Asked", "BadLine", "BatchView", "CitedMoment", "ClassifyView", "Corrected", "CorrectedItem",
-    "Delivery", "Expiring", "Finding", "GalleryMade", "IndexView", "IndexedView", "ItemView", "LaneView", "LeftOut",
-    "Leftover", "Migrated", "MissingFile", "NamedItems", "OpenUpload", "PruneLine", "Pruned", "QueryReport", "Reconciled",
-    "Reconciliation", "RunReport", "SearchView", "Snapshot", "StatusView", "Vanished", "VideoClasses",
-    "VideoRef", "WaitView", "Watch", "WorkView",
+    "Agreed", "AnswerStore", "AnswerView", "Asked", "BadLine", "BatchView", "CitedMoment", "ClassifyView",
+    "Corrected", "CorrectedItem", "Delivery", "Expiring", "Finding", "GalleryMade", "IndexView", "IndexedView",
+    "ItemView", "LaneView", "LeftOut", "Leftover", "Migrated", "MissingFile", "NamedItems", "OpenUpload",
+    "PruneLine", "Pruned", "QueryReport", "Reconciled", "Reconciliation", "RunReport", "SearchView", "Snapshot",
+    "StatusView", "Vanished", "VideoClasses", "VideoRef", "WaitView", "Watch", "WorkView",
 ]  # fmt: skip
 
 #: Where each is.
 _ROOMS = {
-    "account": "Agreed Expiring Leftover OpenUpload Reconciled Reconciliation Vanished",
+    "account": "Agreed AnswerStore Expiring Leftover OpenUpload Reconciled Reconciliation Vanished",
     "ask": "AnswerView CitedMoment",
     "index": "Asked ClassifyView IndexView IndexedView SearchView VideoClasses VideoRef",
     "items": "Corrected CorrectedItem ItemView",

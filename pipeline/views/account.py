@@ -57,6 +57,17 @@ class OpenUpload:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerStore:
+    """A knowledge store of ``ask`` in the account. ``reconcile`` leaves it alone."""
+
+    id: str
+    created: float  #: epoch seconds by the platform's clock; 0 = not said
+    videos: int  #: that are in it
+    failed: int  #: places in it that the platform could not read: the next ``ask`` of those videos makes them anew
+    used: bool  #: questions go to it: it is the oldest of ours
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     """The database compared with the account, and what would be done about it."""
 
@@ -68,6 +79,7 @@ class Reconciliation:
     vanished: Sequence[Vanished]
     expiring: Sequence[Expiring]
     sessions: Sequence[OpenUpload]
+    stores: Sequence[AnswerStore] = ()  #: the used one first
     left_out: int = 0  #: leftovers and vanished videos beyond the limit: run it again for those
     not_found: Sequence[str] = ()  #: ids that were asked for and that this plan has nothing to do with
 

@@ -39,6 +39,8 @@ def test_from_two_films_to_the_moment(tmp_path: Path) -> None:
     kinds = command(here, "costs", "--by", "kind", "--json").json["groups"]
     assert [(each["name"], each["calls"]) for each in kinds] == [("analyze", 2), ("ask", 1)]
 
+    (store,) = command(here, "reconcile", "--json").json["plan"]["stores"]
+    assert (store["videos"], store["failed"], store["used"]) == (2, 0, True)
     nothing = command(here, "ask", "Is there a zeppelin?", "--in", "clip-00", "--json").json
     assert (nothing["videos"], nothing["moments"]) == (1, [])
     assert nothing["answer"].startswith("Nothing in these videos (1) speaks of zeppelin.")

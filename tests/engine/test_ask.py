@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.app.account.knowledge_places import list_stores
 from pipeline.app.asking.ask import Asking
 from pipeline.app.asking.citations import AskedVideo, read_answer
 from pipeline.app.asking.records import AskedQuestion
@@ -343,6 +344,48 @@ def test_what_the_platform_cannot_read_is_left_out_and_told() -> None:
         with pytest.raises(Permanent, match="none of these"):
             await house.ask(tags=["door"])
         assert len(house.knowledge.asked) == 1
+
+    lived(scenario)
+
+
+def test_what_the_platform_could_not_read_is_added_again_a_few_times() -> None:
+    """A failed place is taken out and made anew by the next question; what fails each time is left alone after three."""
+
+    async def scenario(house: House) -> None:
+        house.knowledge.broken = frozenset({"asset-a"})
+        house.knowledge.replies = [said("Yes.")] * 9
+        assert (await house.ask("first")).unread == 1
+        house.knowledge.broken = frozenset()
+        found = await house.ask("second")
+        assert (found.videos, found.unread) == (2, 0)
+        assert sorted(item.asset_id for item in house.knowledge.there["ks_0"]) == ["asset-a", "asset-b"]
+        assert house.knowledge.asked[-1].selected == ()  # the store holds nothing else
+        house.knowledge.there["ks_0"].clear()
+        house.knowledge.broken = frozenset({"asset-b"})
+        for number in range(6):
+            assert (await house.ask(f"question {number}")).unread == 1
+        assert house.knowledge.added.count("asset-b") == 1 + 1 + 3
+        assert len(house.knowledge.there["ks_0"]) == 2
+
+    lived(scenario)
+
+
+def test_the_stores_of_an_account_are_listed() -> None:
+    """Those of our name, the one that is asked first; none where the platform has none, or not for this account."""
+
+    async def scenario(house: House) -> None:
+        house.knowledge.broken = frozenset({"asset-a"})
+        house.knowledge.replies = [said("Yes.")]
+        await house.ask()
+        await house.knowledge.create_store("somebody else's")
+        await house.knowledge.create_store(house.knowledge.names["ks_0"].name)
+        found = [(each.id, each.videos, each.failed, each.used) for each in await list_stores(house.knowledge)]
+        assert found == [("ks_2", 0, 0, True), ("ks_0", 2, 1, False)]
+        assert await list_stores(None) == []
+        house.knowledge.failures["stores"] = [Permanent("no", code="no_questions_across"), Transient("down")]
+        assert await list_stores(house.knowledge) == []
+        with pytest.raises(Transient):
+            await list_stores(house.knowledge)
 
     lived(scenario)
 

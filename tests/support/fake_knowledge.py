@@ -30,6 +30,7 @@ class FakeKnowledge:
     there: dict[str, list[KnowledgeItem]] = field(default_factory=dict)  #: items by store
     names: dict[str, KnowledgeStore] = field(default_factory=dict)
     replies: list[CrossReply] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)  #: the asset of each call that has added one
     asked: list[CrossQuestion] = field(default_factory=list)
     failures: dict[str, list[ReelmillError]] = field(default_factory=dict)
     reads_after: int = 0  #: looks at a store until what is in it is ready
@@ -53,14 +54,17 @@ class FakeKnowledge:
             return []
         self.reads_after -= 1
         if self.reads_after < 0:
-            states = {item.id: "failed" if item.asset_id in self.broken else "ready" for item in self.there[store_id]}
-            self.there[store_id] = [replace(item, state=states[item.id]) for item in self.there[store_id]]  # type: ignore[arg-type]
+            self.there[store_id] = [
+                replace(item, state="failed" if item.asset_id in self.broken else "ready")
+                if item.state == "working"
+                else item
+                for item in self.there[store_id]
+            ]
         return list(self.there[store_id])
 
     async def add_item(self, store_id: str, asset_id: str, metadata: Mapping[str, str]) -> str:
-        item = KnowledgeItem(
-            f"ksi_{len(self.there[store_id])}", asset_id, "working", "queued", self.lengths.get(asset_id)
-        )
+        self.added.append(asset_id)
+        item = KnowledgeItem(f"ksi_{len(self.added) - 1}", asset_id, "working", "queued", self.lengths.get(asset_id))
         self.there[store_id].append(item)
         try:
             self._fail("add_item")

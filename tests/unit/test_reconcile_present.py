@@ -13,7 +13,7 @@ from pipeline.ports.inventory import RemoteObject
 from pipeline.present.tables import reconcile as tables
 from pipeline.present.terminal import rendered
 from pipeline.view_json import dumps
-from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
+from pipeline.views import AnswerStore, Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 NOW = 1_800_000_000.0
 LONG = "a-film-with-a-very-long-name-indeed-" * 3
@@ -32,10 +32,15 @@ FULL = Reconciliation(
     ],
     expiring=[Expiring("answer", "6b0000000000000000000003", "owls.mp4", NOW + 86_400)],
     sessions=[OpenUpload("u_1", "left behind", "owls.mp4", 10_000_000, NOW + 3_600)],
+    stores=[
+        AnswerStore("6b0000000000000000000004", NOW - 86_400, 1_200, 3, used=True),
+        AnswerStore("6b0000000000000000000005", 0.0, 0, 0, used=False),
+    ],
     left_out=7,
     not_found=["nobody"],
 )  # fmt: skip
 IDS = [each.holding.id for each in (*FULL.orphans, *FULL.strays)] + [each.media_id for each in FULL.vanished]
+IDS += [each.id for each in FULL.stores]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -55,6 +60,7 @@ def test_a_plan_says_what_would_happen() -> None:
         "-name-indeed-/bees.mp4", "left alone (1)", "--strays deletes these as well", "vanished (2)",
             "upload the file again, $0.042",
         "its file is gone, too", "2027-01-16T08:00:00Z (in 1 d 0 h)", "left behind", "7 more beyond the limit",
+        "an older one is asked", "knowledge stores of `ask`",
         "nothing to do about nobody", "nothing is changed yet",
     ):  # fmt: skip
         assert words in text, words

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeAlias
 
+from pipeline.app.account.knowledge_places import list_stores
 from pipeline.app.account.repairs import upload_again
 from pipeline.app.account.survey import Survey
 from pipeline.app.wiring.database import open_alone
@@ -63,6 +64,7 @@ async def reconcile(
             )  # fmt: skip
             await survey.load_local()
             plan = _with_index(await survey.compare(limit, only), index)
+            plan = replace(plan, stores=await list_stores(api.knowledge))
             agreed = ask(plan) if ask is not None else Agreed()
             cleanup = Cleanup(survey, api.inventory, _submitter(decided, database, api))
             return await cleanup.apply(plan, agreed)

@@ -21,6 +21,8 @@ from pipeline.ports.store import Journal
 #: Seconds before each further look for what a lost answer may have left behind.
 _LOOKS = (0.0, 5.0, 20.0, 65.0)
 _ADDING = "asking/adding"  #: under which the journal keeps the uploads whose places may be on their way
+_AGAIN = "asking/again"  #: under which the journal keeps how often each upload was added again
+_MOST_AGAIN = 3  #: times that what the platform could not read is added again: nobody says whether a place is paid for
 _WORTH = {"ready": 2, "working": 1, "failed": 0}
 _FIRST_WAIT, _MOST_WAIT = 1.0, 15.0  #: seconds between two looks at what the store has read
 _log = log.get("ask")
@@ -46,15 +48,24 @@ class StoreKeeper:
         self._patience = patience  #: seconds that one step may wait
         self._store_id = ""
         self._items: dict[str, KnowledgeItem] = {}  #: the best of each upload
+        self._failed: dict[str, list[str]] = {}  #: ids of the items of an upload that the platform could not read
+        self._again: dict[str, int] = {}  #: how often an upload was added again
         self._held = 0  #: items in the store
 
     async def look(self, videos: Sequence[AskedVideo]) -> Sequence[AskedVideo]:
-        """Return the videos that have no place in the store yet. Free."""
+        """Return the videos without a place in the store that can be read. Free."""
         self._store_id = await self._find_store()
         if self._store_id:
             await self._list()
             await self._await_unlisted(videos)
-        return [video for video in videos if video.asset_id not in self._items]
+        again = await self._journal.load(_AGAIN)
+        counted = again.items() if isinstance(again, dict) else ()
+        self._again = {asset_id: number for asset_id, number in counted if isinstance(number, int)}
+        return [video for video in videos if self._wants_place(video.asset_id)]
+
+    def _wants_place(self, asset_id: str) -> bool:
+        item = self._items.get(asset_id)
+        return item is None or (item.state == "failed" and self._again.get(asset_id, 0) < _MOST_AGAIN)
 
     async def prepare(
         self, videos: Sequence[AskedVideo], missing: Sequence[AskedVideo], tell: Callable[[str], None]
@@ -70,6 +81,7 @@ class StoreKeeper:
             self._store_id = await self._make_store()
         if missing:
             await self._journal.save(_ADDING, [self._store_id, [video.asset_id for video in missing]])
+            await self._take_out_failed([video.asset_id for video in missing])
             for video in missing:
                 await self._add(video)
             await self._list()
@@ -104,9 +116,12 @@ class StoreKeeper:
 
     async def _list(self) -> None:
         self._items.clear()
+        self._failed.clear()
         self._held = 0
         for item in await self._knowledge.items(self._store_id):
             self._held += 1
+            if item.state == "failed":
+                self._failed.setdefault(item.asset_id, []).append(item.id)
             known = self._items.get(item.asset_id)
             if known is None or _WORTH[item.state] > _WORTH[known.state]:
                 self._items[item.asset_id] = item
@@ -123,6 +138,19 @@ class StoreKeeper:
                 return
             await self._clock.sleep(seconds)
             await self._list()
+
+    async def _take_out_failed(self, asset_ids: Sequence[str]) -> None:
+        """Take out what the platform could not read, to be added again."""
+        failed = {asset_id: self._failed[asset_id] for asset_id in asset_ids if asset_id in self._failed}
+        if not failed:
+            return
+        self._again |= {asset_id: self._again.get(asset_id, 0) + 1 for asset_id in failed}
+        await self._journal.save(_AGAIN, self._again)
+        for asset_id, items in failed.items():
+            for item in items:
+                await self._knowledge.delete_item(self._store_id, item)
+            _log.info("item.added_again", asset=asset_id, why="the platform could not read it before")
+        await self._list()
 
     async def _add(self, video: AskedVideo) -> None:
         """Give a video its place; one that the platform does not take stays without."""

@@ -12,9 +12,9 @@ from rich.text import Text
 from pipeline.ports.inventory import RemoteObject
 from pipeline.present.formatting import clean, count, fit, money, size, when
 from pipeline.present.tables.layout import new_table, remedy, section
-from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
+from pipeline.views import AnswerStore, Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
-_GIVES_WAY: Final = frozenset({"name", "item", "what can be done"})
+_GIVES_WAY: Final = frozenset({"name", "item", "what can be done", "use"})
 _NAME: Final = 60
 _ITEM: Final = 40
 #: What a sort is called: one and many.
@@ -46,6 +46,7 @@ def reconcile_table(value: Reconciliation, *, strays: bool = False, applied: boo
         else []
     )
     parts += section("open uploads", [_sessions(value.sessions, value.at)]) if value.sessions else []
+    parts += section("knowledge stores of `ask`; left alone", [_stores(value.stores)]) if value.stores else []
     return Group(*parts, *_ending(value, bool(doomed), applied))
 
 
@@ -145,6 +146,14 @@ def _sessions(those: Sequence[OpenUpload], now: float) -> Table:
     for each in those:
         until = when(each.until, now) if each.until else "within a day"
         table.add_row(clean(each.id), each.state, Text(_item(each.item)), size(each.size), until)
+    return table
+
+
+def _stores(those: Sequence[AnswerStore]) -> Table:
+    table = new_table(("id", "videos", "unread", "use"), right=("videos", "unread"), fold=_GIVES_WAY)
+    for each in those:
+        use = "asked" if each.used else "none: an older one is asked"
+        table.add_row(clean(each.id), f"{each.videos:,}", f"{each.failed:,}", use)
     return table
 
 
