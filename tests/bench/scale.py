@@ -111,7 +111,8 @@ def measure_commands(table: Table, large: Path, small: Path, middle: int) -> Non
 def measure_plan(table: Table, folder: Path, manifest: Path, lines: int) -> None:
     """Print the time and the memory of a plan of unchanged lines."""
     figures = spawn("planned", {"folder": str(folder), "manifest": str(manifest)})
-    table.row(f"plan of {lines:,} lines", figures["wall"], 60.0 * lines / 100_000, "s", str(figures["counts"]))
+    told = f"CPU {_cpu(figures)}, {figures['counts']}"
+    table.row(f"plan of {lines:,} lines", figures["wall"], 60.0 * lines / 100_000, "s", told)
     table.row("memory of that plan", figures["peak_mb"], 150.0, "MB")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pipeline.store.sqlite.packing import pack, unpack
 from tests.bench.child import Meter, TinySource, settings_for, spawn
 
 _FIRST = "0000000"  #: the number of the video that is real, wherever it stands
@@ -24,7 +25,7 @@ _BATCH = 2000
 _TABLES = {
     "task": "kind, key, stage, state, lane, rank, wake_at, subject, attempt, claims, stage_since, created, updated, data,"
     " trouble",
-    "result": "subject, job, fingerprint, body, meta, created",
+    "result": "subject, job, fingerprint, body, meta, created, packed",
     "spend": "key, what, usd, minutes, subject, doubtful, at, estimate, jobs, run",
 }
 _TROUBLE = (
@@ -119,6 +120,7 @@ class _Pattern:
             table: db.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()
             for table, columns in _TABLES.items()
         }
+        self._rows["result"] = [unpack(row) for row in self._rows["result"]]
         self._hash = sha256(b"%064d" % 0).hexdigest()
         (folder,) = db.execute("SELECT data ->> 'folder' FROM task WHERE kind = 'publish'").fetchone()
         self._folder = str(folder)
@@ -130,12 +132,13 @@ class _Pattern:
         """Add the other videos, then what failed."""
         for start in range(1, sizes.videos, _BATCH):
             numbers = range(start, min(start + _BATCH, sizes.videos))
-            self._add({table: self._like(rows, numbers) for table, rows in self._rows.items()})
+            found = {table: self._like(rows, numbers) for table, rows in self._rows.items()}
+            self._add({**found, "result": map(pack, found["result"])})
         for start in range(0, sizes.failed, _BATCH):
             numbers = range(sizes.videos + start, sizes.videos + min(start + _BATCH, sizes.failed))
             self._add({"task": self._failed(numbers)})
 
-    def _add(self, rows: dict[str, Iterator[tuple[Any, ...]]]) -> None:
+    def _add(self, rows: Mapping[str, Iterator[Sequence[Any]]]) -> None:
         self._db.execute("BEGIN")
         for table, these in rows.items():
             marks = ", ".join("?" * len(_TABLES[table].split(",")))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from random import Random
 
 import anyio
 import anyio.from_thread
@@ -302,7 +303,7 @@ async def test_a_full_disk_is_temporary_and_harms_nothing(database: SqliteDataba
     # SQLite's own page limit stands in for the disk: the same result code, from the same place.
     (row,) = await database._writer.statement("PRAGMA page_count")
     await database._writer.statement(f"PRAGMA max_page_count = {row[0]}")
-    answer = moved(task, results=[Result("v", "gist", "f", "long " * 100_000)])
+    answer = moved(task, results=[Result("v", "gist", "f", Random(1).randbytes(250_000).hex())])
     with pytest.raises(DatabaseAway) as caught:
         await database.apply(answer, NOW)
     assert caught.value.trouble.code == "disk_full"
@@ -370,6 +371,7 @@ async def test_asyncios_own_cancel_leaves_no_open_transaction(
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
+from random import Random
 from pipeline.core.model import Lane, Result, State
 from pipeline.store.sqlite.database import open_database
 from tests.conformance.store_kit import ROOM, moved, placed

@@ -97,7 +97,7 @@ WHERE id = ?1
 
 #: Keep a finished answer; a second one of the same identity changes nothing.
 KEEP_RESULT = """
-INSERT INTO result (subject, job, fingerprint, body, meta, created) VALUES {rows}
+INSERT INTO result (subject, job, fingerprint, body, meta, created, packed) VALUES {rows}
 ON CONFLICT (subject, job, fingerprint) DO NOTHING
 """
 

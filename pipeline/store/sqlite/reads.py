@@ -50,6 +50,7 @@ from pipeline.store.sqlite import catalog, tallies
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.names import named
+from pipeline.store.sqlite.packing import unpack
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -78,7 +79,7 @@ FROM rung WHERE rung.rank IS NOT NULL
 
 #: The results of some videos but for some jobs, oldest first.
 RESULTS = """
-SELECT subject, job, fingerprint, body, meta, created FROM result
+SELECT subject, job, fingerprint, body, meta, created, packed FROM result
 WHERE subject IN (SELECT value FROM json_each(?1)) AND job NOT IN (SELECT value FROM json_each(?2)) ORDER BY created, id
 """
 #: A page of the videos that have results.
@@ -164,7 +165,8 @@ _GROUPED: Mapping[CostKey, tuple[str, str]] = {
 RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
 #: A page of the provider's answers from before a time, with the bytes of each.
 ANSWERS = """
-SELECT id, subject, fingerprint, length(CAST(body AS BLOB)) + length(CAST(meta AS BLOB)) FROM result
+SELECT id, subject, fingerprint, length(CAST(body AS BLOB)) + length(CAST(meta AS BLOB)) + coalesce(length(packed), 0)
+FROM result
 WHERE job = '_answer' AND created < ? AND id > ? ORDER BY id LIMIT ?
 """
 #: Runs behind the newest.
@@ -258,14 +260,16 @@ class SqliteRecords:
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         asked = (to_json(list(subjects)), to_json(list(without)))
-        return [parse_result(row) for row in await self._read(RESULTS, asked)]
+        return [parse_result(unpack(row)) for row in await self._read(RESULTS, asked)]
 
     async def about(self, subject: str) -> About:
         query, values = selected(Selection(subjects=(subject,)))
         one = (to_json([subject]),)
         asked: list[_Query] = [(TASKS.format(which=query), values), (RESULTS, (*one, "[]")), (SPENDS, one)]
         tasks, results, spends = await self._reads.join(asked)
-        return About([*map(parse_task, tasks)], [*map(parse_result, results)], [*map(parse_spend, spends)])
+        return About(
+            [*map(parse_task, tasks)], [parse_result(unpack(row)) for row in results], [*map(parse_spend, spends)]
+        )
 
     async def subjects(self, after: str, limit: int) -> list[str]:
         return [row[0] for row in await self._read(SUBJECTS, (after, limit))]

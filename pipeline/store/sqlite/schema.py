@@ -167,11 +167,17 @@ m006 = Migration(
     "when a lane was parked",
     ("ALTER TABLE parked ADD COLUMN since REAL NOT NULL DEFAULT 0.0",),
 )
+m007 = Migration(
+    "answers packed",
+    # Body and meta of a row in few bytes, or NULL; see ``packing``. What is there stays as it is: nothing is written anew.
+    ("ALTER TABLE result ADD COLUMN packed BLOB",),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005, m006)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005, m006, m007)
 #: Columns of a table that only the writer reads, which has migrated the file before: readers must not name them.
 WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",)), "parked": frozenset(("since",))}
 _NOTHING_CHANGED = "CREATE TEMP VIEW changed AS SELECT 0 AS mark, '' AS key WHERE 0"
+_NOTHING_PACKED = "CREATE TEMP VIEW result AS SELECT *, NULL AS packed FROM main.result"
 #: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
 #: changes no file: whatever a migration adds stands here, too, for each version before it, or in ``WRITERS_COLUMNS``.
 READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
@@ -179,11 +185,13 @@ READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
         "CREATE TEMP VIEW spend AS SELECT id, key, what, usd, minutes, subject, doubtful, at,"
         " usd AS estimate, '' AS jobs, '' AS run FROM main.spend",
         _NOTHING_CHANGED,
+        _NOTHING_PACKED,
     ),
-    2: (_NOTHING_CHANGED,),  # its queries are slower
-    3: (_NOTHING_CHANGED,),
-    4: (_NOTHING_CHANGED,),
-    5: (),
+    2: (_NOTHING_CHANGED, _NOTHING_PACKED),  # its queries are slower
+    3: (_NOTHING_CHANGED, _NOTHING_PACKED),
+    4: (_NOTHING_CHANGED, _NOTHING_PACKED),
+    5: (_NOTHING_PACKED,),
+    6: (_NOTHING_PACKED,),
 }
 
 

@@ -11,6 +11,7 @@ from pipeline.core.model import State, Task
 from pipeline.store.encoding import Move, QueueEntry, Row, parse_task, to_json
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.sqlite import queries
+from pipeline.store.sqlite.packing import pack
 from pipeline.store.write_group import (
     Claim,
     WriteReply,
@@ -69,7 +70,7 @@ def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> 
     held = hold(moves, {(row[0], row[1], row[2]): row[3] for row in found})
     bulk(connection, queries.MOVE, [_move_row(move) for move in held.moves])
     _many(connection, queries.RESTART_ENDED, held.restarts)
-    bulk(connection, queries.KEEP_RESULT, [row for move in held.moves for row in move.results])
+    bulk(connection, queries.KEEP_RESULT, [pack(row) for move in held.moves for row in move.results])
     bulk(connection, queries.ENTER_SPEND, [row for move in held.moves for row in move.spends])
     return held.members
 
