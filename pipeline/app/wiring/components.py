@@ -223,7 +223,7 @@ def _batches(
     patience = settings.store.patience
     billing = Billing(spending, services.records, services.clock, patience=patience)  # books nothing: its analyses have
     attempts = settings.policy.attempts
-    return [BatchTaskType(services, coordinator, analysis.costs, billing, attempts, wanted=analysis.wanted)]
+    return [BatchTaskType(services, coordinator, analysis.costs, billing, attempts, is_wanted=analysis.is_wanted)]
 
 
 def batch_rules(settings: Settings) -> BatchRules:

@@ -45,7 +45,7 @@ class Member(NamedTuple):
     data: AnalysisData
     cost: Cost  #: under its custom id
     billing: Billing
-    wanted: Callable[[], Awaitable[bool]]  #: somebody still asks for it
+    is_wanted: Callable[[], Awaitable[bool]]  #: somebody still asks for it
     #: Looks for it in the account's list of analyses, as that was at this time or later, epoch seconds.
     find: Callable[[float], Awaitable[str | None]]
 
@@ -117,7 +117,7 @@ class BatchCoordinator:
         if key in self._packing:
             return Snooze(_FRESH, asked=False)
         known = self._waiting.pop(key, None)  # from here on, no batch can name it
-        if member.billing.outdated(data) or data.replaced or (known is None and not await member.wanted()):
+        if member.billing.outdated(data) or data.replaced or (known is None and not await member.is_wanted()):
             return await self._priced_again(member)
         if not self.allowed:
             return Advance("submit", data.to_json())

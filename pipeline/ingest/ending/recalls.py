@@ -166,7 +166,7 @@ class Recalls:
                     await self._cancel([task])
                 continue
             members = await self._books.tasks(Selection(("analysis",), tuple(about.members.values())))
-            if any(is_wanted(member) for member in members if member.stage == "join"):
+            if any(is_awaited(member) for member in members if member.stage == "join"):
                 self._told = replace(self._told, in_batches=self._told.in_batches + len(ours))
                 continue
             batch_id = about.batch_id
@@ -179,8 +179,8 @@ class Recalls:
                 self._told = replace(self._told, cancelled=self._told.cancelled + len(ours))
 
 
-def is_wanted(member: Task) -> bool:
-    """Return True if somebody waits for what a batch makes of an analysis."""
+def is_awaited(member: Task) -> bool:
+    """Return True if its task waits for the answer, and takes it."""
     return not member.state.terminal and not AnalysisData.of(member).replaced
 
 

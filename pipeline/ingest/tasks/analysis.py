@@ -122,7 +122,7 @@ class AnalysisTaskType:
         """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
         requests = self.costs.requests(data)
-        if not await self.wanted(task, data):
+        if not await self.is_wanted(task, data):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
@@ -193,7 +193,7 @@ class AnalysisTaskType:
             return await self._api.find_analysis(replace(asked, as_of=as_of))
 
         ended = await self._batches.join(
-            Member(task.key, data, cost, self._billing, partial(self.wanted, task, data), find)
+            Member(task.key, data, cost, self._billing, partial(self.is_wanted, task, data), find)
         )
         if not isinstance(ended, EndedItem):
             return ended
@@ -371,7 +371,7 @@ class AnalysisTaskType:
 
     # ---------------------------------------------------------------------------------------------------- helpers
 
-    async def wanted(self, task: Task, data: AnalysisData) -> bool:
+    async def is_wanted(self, task: Task, data: AnalysisData) -> bool:
         """Return True if somebody asks for all of it, in these words."""
         now = {request.identity for request in self._planner.requests(await self._items(task))}
         return all(request.question in now for request in data.requests)

@@ -29,7 +29,7 @@ from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import pack
 from pipeline.ingest.batches.payload import BatchData, Verdict
 from pipeline.ingest.ending.costs import AnalysisCosts
-from pipeline.ingest.ending.recalls import is_wanted
+from pipeline.ingest.ending.recalls import is_awaited
 from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.services import Services
@@ -54,14 +54,14 @@ class BatchTaskType:
         billing: Billing,
         attempts: int,
         *,
-        wanted: Callable[[Task, AnalysisData], Awaitable[bool]],
+        is_wanted: Callable[[Task, AnalysisData], Awaitable[bool]],
     ) -> None:
         self._batches = coordinator
         self._clock = services.clock
         self._grace = services.api.grace
         self._costs = costs
         self._billing = billing
-        self._wanted = wanted
+        self._is_wanted = is_wanted
         self._paid: PaidCall[BatchData] = PaidCall(
             Stages("submit", "submit", "look", held="split"),
             CallPolicy(attempts, "hold"),  # what nobody can tell is told here by dissolving the batch
@@ -110,7 +110,7 @@ class BatchTaskType:
         waiting = {
             key: data.members[key]
             for key, member in there.items()
-            if not member.state.terminal and (not unsent or await self._wanted(member, AnalysisData.of(member)))
+            if not member.state.terminal and (not unsent or await self._is_wanted(member, AnalysisData.of(member)))
         }
         if unsent and not waiting:
             return self._dissolved(data, "outdated")
@@ -182,8 +182,8 @@ class BatchTaskType:
         if data.accepted > now:  # the clock was set back since
             return Advance("await", changed(data, accepted=now).to_json())
         there = await self._batches.members(data.members)
-        wanted = any(map(is_wanted, there.values()))
-        if not wanted:
+        awaited = any(map(is_awaited, there.values()))
+        if not awaited:
             await self._batches.api.cancel(data.batch_id)  # what is at work there finishes, and is looked at then
         status, age = await self._batches.api.status(data.batch_id), now - data.accepted
         if status.state == "gone":
@@ -191,7 +191,7 @@ class BatchTaskType:
         if status.state != "working" or age > self._batches.api.ceilings.life + _LATE:
             _log.info("batch.ended", id=data.batch_id, word=status.word, **status.counts)
             return self._dissolved(changed(data, counts=status.counts), "ended")
-        after = min(_LONGEST_LOOK if wanted else _QUIET * self._grace, max(self._grace, age / 4))
+        after = min(_LONGEST_LOOK if awaited else _QUIET * self._grace, max(self._grace, age / 4))
         if status.counts == data.counts:
             return Snooze(after, asked=False)
         return Advance("await", changed(data, counts=status.counts).to_json(), after=after)
