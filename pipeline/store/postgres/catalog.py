@@ -43,8 +43,11 @@ def find_ids(which: ItemQuery) -> tuple[str, Values]:
     if len(weights) == len(_WEIGHTS):
         stands.append("item.state = 'done'")
     elif weights:
-        worst = _WORST.format(ignored=values.add([*which.ignored]))
-        stands.append(f"item.state = 'done' AND {worst} = ANY ({values.add(weights)}::bigint[])")
+        worst = f"{_WORST.format(ignored=values.add([*which.ignored]))} = ANY ({values.add(weights)}::bigint[])"
+        if 0 not in weights:  # then it has a task in such a state: few have, and they are looked up first
+            rare = values.add([state for word in wanted if word in _WEIGHTS for state in _OWN[word]])
+            worst = f"item.subject IN (SELECT subject FROM task WHERE state = ANY ({rare}::text[])) AND {worst}"
+        stands.append(f"item.state = 'done' AND {worst}")
     where = ["item.kind = 'item'", f"({' OR '.join(stands)})", *(_mention(text, values) for text in which.mentions)]
     if which.begins:
         begins = values.add(which.begins)

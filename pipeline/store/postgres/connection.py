@@ -171,8 +171,10 @@ class Link:
         async with self.lock:
             with self._translated():
                 connection = await self._connected()
-                # The reader may be a person who thinks between two pages.
-                await connection.execute("SET idle_in_transaction_session_timeout = 0")
+                # The reader may be a person who thinks between two pages, and reads hardly more than the first.
+                await connection.execute(
+                    "SET idle_in_transaction_session_timeout = 0; SET cursor_tuple_fraction = 0.0001"
+                )
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     cursor = await connection.cursor(sql, *values)
                     yield cursor.fetch

@@ -27,25 +27,21 @@ CREATE FUNCTION fact(stored text, place text) RETURNS text LANGUAGE sql IMMUTABL
 SELECT {SCHEMA}.readable(stored) #>> string_to_array(place, '.')
 $$
 """
-#: What people call the things of a task, one a line: key, source, place, id, title, tags, folder, ids at the platform. A key
-#: that is a hash, or says what the source says, is left out.
-_PLACES = (
-    "place", "line.id", "line.title", "line.tags", "about.title", "title", "folder", "media_id", "answer_id", "asset_id",
-    "video_id",
-)  # fmt: skip
-_NAMES = ",\n".join(
-    (
-        "CASE left(key, 7) WHEN 'sha256:' THEN '' ELSE key END",
-        *(f"coalesce(nullif('file:' || {SCHEMA}.fact(data, '{place}'), key), '')" for place in ("source", "locator")),
-        *(f"coalesce({SCHEMA}.fact(data, '{place}'), '')" for place in _PLACES),
-    )
-)
-#: In lower case, ASCII letters only: what names are searched in.
+#: What people call the things of a task, one a line: key, source, place, id, title, tags, folder, ids at the platform; in lower
+#: case, ASCII letters only. A key that is a hash, or says what the source says, is left out. The JSON is read once: each look
+#: into it would cost as much again.
 _NAMES_OF = f"""
 CREATE FUNCTION names_of(kind text, key text, data text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT CASE WHEN kind IN ('item', 'listing', 'video', 'indexing', 'publish') THEN lower(array_to_string(ARRAY[
-{_NAMES}
-], chr(10)) COLLATE "C") END
+SELECT lower(array_to_string(ARRAY[
+    CASE left(key, 7) WHEN 'sha256:' THEN '' ELSE key END, nullif('file:' || source, key), nullif('file:' || locator, key),
+    place, line #>> '{{id}}', line #>> '{{title}}', line #>> '{{tags}}', about #>> '{{title}}', title, folder, media_id,
+    answer_id, asset_id, video_id
+], chr(10), '') COLLATE "C")
+FROM json_to_record({SCHEMA}.readable(data)) AS told (
+    source text, locator text, place text, line json, about json, title text, folder text, media_id text, answer_id text,
+    asset_id text, video_id text
+)
+WHERE kind IN ('item', 'listing', 'video', 'indexing', 'publish')
 $$
 """
 _TASK = f"""
