@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.core.errors import Busy, DatabaseAway, Permanent, StoreError
-from pipeline.core.model import Lane, Result, Selection, State, Task
+from pipeline.core.model import Lane, Result, Selection, Spend, State, Task
 from pipeline.ports.store import ApplyAnswer
 from pipeline.store.migration import Migration
 from pipeline.store.postgres import connection as border
@@ -188,6 +188,69 @@ async def test_a_connection_that_ends_under_a_write_is_told(
             await writing
     await database.submit([placed("b"), placed(restart_at="x", data={"n": 1})], 0.0)
     assert sorted(task.key for task in await database.tasks(Selection())) == ["a", "b"]
+
+
+class CuttingProxy:
+    """Passes bytes on to the server; where told to, it lets a COMMIT through and loses the answer with the connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.cut = False
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        """Serve on a free port; give it."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        lost = False
+
+        async def ask() -> None:
+            nonlocal lost
+            while data := await reader.read(65_536):
+                if self.cut and b"COMMIT" in data:
+                    self.cut, lost = False, True
+                back.write(data)
+
+        async def answer() -> None:
+            while (data := await there.read(65_536)) and not lost:
+                writer.write(data)
+
+        both = [asyncio.ensure_future(each()) for each in (ask, answer)]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for each in both:
+            each.cancel()
+        writer.close()
+        back.close()
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_lost_with_its_commit_loses_nothing(
+    address: DatabaseAddress, databases: Databases
+) -> None:
+    """An outcome is told as written, once; a claim is given back uncounted, and its tasks are given out again."""
+    proxy = CuttingProxy(databases.server.port)
+    async with proxy.serving() as port:
+        through = replace(address, hosts=(("127.0.0.1", port),), password=SecretStr(PASSWORD))
+        async with opened(through) as database:
+            task = await bring(database, State.RUNNING)
+            outcome = moved(task, spawn=[placed("child")], spend=[Spend("k", "analyze", 1.0, subject="v")])
+            proxy.cut = True
+            with pytest.raises(DatabaseAway):
+                await database.apply(outcome, NOW)
+            assert (await one(database)).state is State.DONE
+            assert await database.apply(outcome, NOW) is ApplyAnswer.WRITTEN
+            assert (await database.spent())[0] == 1.0
+            proxy.cut = True
+            with pytest.raises(DatabaseAway):
+                await claim(database)
+            assert (await one(database, "child")).state is State.RUNNING
+            (child,) = await claim(database, NOW + 1)
+            assert (child.key, child.claims) == ("child", 1)
+            assert await database.apply(moved(child), NOW) is ApplyAnswer.WRITTEN
 
 
 @pytest.mark.asyncio

@@ -55,6 +55,7 @@ class PostgresDatabase(PostgresRecords):
     def __init__(self, address: DatabaseAddress, hold: Hold) -> None:
         super().__init__(Link(address, read_only=True), address)
         self._writer = Link(address, hold=hold) if hold else None
+        self._unheard: list[Claim] = []  #: claims of which nobody knows whether they were written
         self._writes = GroupCommit((self._writer or self._reader).lock, self._write)
 
     async def connect(self) -> None:
@@ -156,7 +157,12 @@ class PostgresDatabase(PostgresRecords):
     # --------------------------------------------------------------------------------------------------- writing
 
     async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
-        return await self._writing().transaction_in_lock(lambda transaction: write(transaction, group))
+        unheard, self._unheard = self._unheard, []
+        try:
+            return await self._writing().transaction_in_lock(lambda transaction: write(transaction, group, unheard))
+        except BaseException:
+            self._unheard = [*unheard, *(request.claim for request in group if request.claim is not None)]
+            raise
 
     def _writing(self) -> Link:
         if self._writer is None:

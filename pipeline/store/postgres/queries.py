@@ -59,6 +59,12 @@ WHERE id = ANY ($1::bigint[]) AND state = 'pending'
 RETURNING {TASK}
 """
 
+#: Give back what a claim took whose answer was lost: nobody holds it, and nobody has acted. ($1: owner; $2: until; $3: now.)
+GIVE_BACK = """
+UPDATE task SET state = 'pending', claims = claims - 1, owner = NULL, wake_at = $3, lapsed = lapsed || token
+WHERE state = 'running' AND wake_at = $2 AND owner = $1 AND updated = $3
+"""
+
 #: Extend leases: only those still held under the same owner and token. ($1: ids; $2: owners; $3: tokens; $4: until.)
 RENEW = """
 WITH ours AS MATERIALIZED (

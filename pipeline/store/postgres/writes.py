@@ -23,12 +23,16 @@ from pipeline.store.write_group import (
 )
 
 
-async def write(transaction: Transaction, group: Sequence[WriteRequest]) -> list[WriteReply]:
+async def write(
+    transaction: Transaction, group: Sequence[WriteRequest], unheard: Sequence[Claim] = ()
+) -> list[WriteReply]:
     """Write a group inside an open transaction; return one reply per request.
 
+    ``unheard``: earlier claims of which nobody knows whether they were written; what they took is given back.
     Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
     that is parked in it.
     """
+    await transaction.many(queries.GIVE_BACK, [(claim.owner, claim.until, claim.now) for claim in unheard])
     changed = await _change(transaction, group)
     await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
