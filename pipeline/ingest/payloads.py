@@ -401,6 +401,9 @@ class PublishData(TaskData):
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: name of a result -> its files
     earlier: Sequence[str] = ()  #: results that nobody asked for any more
     missing: Sequence[str] = ()  #: results that were asked for and not there yet
+    first: float = 0.0  #: when this video's results were first written, epoch seconds; 0: not known
+    answered: float = 0.0  #: when an answer was last written that had come since the time before
+    at: float = 0.0  #: when they were last written
 
 
 def read_requests(task: Task, known: dict[tuple[str, ...], RequestData]) -> Iterator[RequestData]:

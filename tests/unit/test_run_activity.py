@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import pytest
 import structlog
 
 from pipeline.core import log
-from pipeline.core.errors import Permanent, ReelmillError, Throttled
+from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
 from pipeline.core.model import Selection, State
+from pipeline.ports.sink import OutFile
 from pipeline.views import RunReport
 from tests.support.clock import run_virtual
-from tests.support.fakes import clips, items
+from tests.support.fakes import FakeSink, clips, items
 from tests.support.scripted_run import Life, priced
 
 
@@ -138,3 +139,58 @@ def test_an_index_that_could_not_be_written_is_no_good_night(tmp_path: Path) -> 
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert (report.exit_code, fates(report)) == (3, {"new": 1})
     assert "The disk is full" in report.note
+
+
+def test_a_report_tells_what_other_processes_have_done_since_the_run_began(tmp_path: Path) -> None:
+    """Another process does the work of a run that has begun: the report counts, names and ends as if it had done it itself."""
+    life = Life.at(tmp_path, **priced())
+    there = items(clips(tmp_path, 4))
+    life.api.ask_trouble = lambda number: (
+        Permanent("The request is refused.", code="bad_request") if number == 2 else None
+    )
+
+    async def scenario() -> None:
+        begun = life.session()
+        other = await life.run(there)
+        report = await begun.run(iter(there))
+        assert (other.exit_code, fates(other), other.published) == (3, {"new": 3, "failed": 1}, 3)
+        told = {fate: number for fate, number in fates(report).items() if fate in ("new", "failed")}
+        assert (report.exit_code, told, report.published) == (3, fates(other), other.published)
+        assert names(report, "failed") == names(other, "failed")
+        late = await life.run(there)
+        assert (late.exit_code, fates(late), late.published) == (3, {"unchanged": 3, "still_failed": 1}, 0)
+
+    run_virtual(scenario())
+
+
+class FullSink(FakeSink):
+    """A disk that may be full."""
+
+    full = False
+
+    async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
+        if self.full:
+            raise Transient("out: the disk is full.", code="disk_full", untouched=True)
+        return await super().write(folder, files)
+
+
+def test_an_answer_that_an_earlier_run_could_not_write_is_told_as_asked_again(tmp_path: Path) -> None:
+    """The run that asked ended before it could write; the next one writes the answer, which is no mere rewriting."""
+    jobs = {"enabled": ("sponsors",), "settings": {"sponsors": {"job": "ask", "prompt": "Which sponsors?"}}}
+    life = Life.at(tmp_path, **priced(jobs=jobs))
+    life.sink = sink = FullSink()
+    there = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert fates(await life.run(there)) == {"new": 1}
+        brands = {"sponsors": {"job": "ask", "prompt": "Which brands?"}}
+        life.configure(tmp_path, **priced(jobs={**jobs, "settings": brands}))
+        sink.full = True
+        full = await life.run(there)
+        assert (fates(full), full.analyses, full.published) == ({"waiting": 1}, 1, 0)
+        sink.full = False
+        report = await life.run(there)
+        told = (fates(report).get("asked_again"), fates(report).get("rewritten"), report.analyses, report.published)
+        assert told == (1, None, 0, 1)
+
+    run_virtual(scenario())

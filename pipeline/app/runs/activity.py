@@ -1,6 +1,7 @@
 """What a run works on and what came of it, item by item.
 
-It is seen at the pool and kept in memory, with one log line per end.
+While the run works, it is seen at the pool and told with one log line per end. What the report says is read at the end from
+the rows that have changed since the run began, whichever process has changed them.
 """
 
 from __future__ import annotations
@@ -20,56 +21,95 @@ from pipeline.core.text import TextSet
 from pipeline.engine.pool import PoolObserver
 from pipeline.ingest.enqueue import EnqueueReport
 from pipeline.ingest.payloads import ItemData, PublishData
-from pipeline.ports.store import Applied, Records
+from pipeline.ports.store import Applied, Records, read_pages
 from pipeline.views import NamedItems
 
 _log = log.get("run")
 _WRITTEN = ("new", "asked_again", "rewritten")
+_OTHER = ("skipped", "failed", "held")
+_PAGE = 500  #: tasks that are read at once
 FAILING = ("item", "listing", "video", "analysis", "indexing")  #: kinds whose failure is the item's
 NAMES = 5  #: items of each group that are named
 
 
 @dataclass(slots=True)
 class _Fate:
-    """Items of one fate in this run."""
+    """Items of one fate."""
 
     members: TextSet = field(default_factory=TextSet)  #: their videos' keys
     first: list[Task] = field(default_factory=list)  #: the few that are named
 
-    def add(self, task: Task) -> bool:
-        """Return False if the item was counted already."""
+    def add(self, task: Task) -> None:
+        """Count an item, once."""
         key = task.subject or task.key
-        if key in self.members:
-            return False
-        self.members.add(key)
-        if len(self.first) < NAMES:
-            self.first.append(task)
-        return True
+        if key not in self.members:
+            self.members.add(key)
+            if len(self.first) < NAMES:
+                self.first.append(task)
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """What has come of items since a run began."""
+
+    published: int = 0  #: videos written with every result
+    fates: dict[str, _Fate] = field(default_factory=lambda: {name: _Fate() for name in (*_WRITTEN, *_OTHER)})
+
+    @classmethod
+    async def read(cls, records: Records, started: float) -> RunOutcome:
+        """Read the rows that have changed since ``started``.
+
+        Memory holds a page, and the keys.
+        """
+        found = cls()
+        stopped = Selection((*FAILING, "publish"), states=(State.FAILED, State.HELD), since=started, limit=_PAGE)
+        async for page in read_pages(records, stopped):
+            for task in page:
+                found.fates[task.state.value].add(task)
+        # In one pass and by kind alone: every pass walks all tasks of its kinds, whenever they changed.
+        async for page in read_pages(records, Selection(("item", "publish"), since=started, limit=_PAGE)):
+            for task in page:
+                if task.state is State.DONE and task.kind == "publish":
+                    found._written(task, PublishData.of(task), started)
+                elif task.state is State.DONE and ItemData.of(task).skipped:
+                    found.fates["skipped"].add(task)
+        return found
+
+    def _written(self, task: Task, data: PublishData, started: float) -> None:
+        if data.missing:
+            return
+        self.published += 1
+        if not any(task.key in self.fates[name].members for name in ("failed", "held")):
+            self.fates[fate_of(data, started)].add(task)
+
+
+def fate_of(data: PublishData, started: float) -> str:
+    """Return what a run that began at ``started`` made of a written video."""
+    if data.first >= started:
+        return "new"
+    return "asked_again" if data.answered >= started else "rewritten"
 
 
 class RunActivity(PoolObserver):
     """Watches the pool of one run (``engine.pool.PoolObserver``).
 
-    ``complete``: the videos with every result; ``published`` is told the key of each video that was written, and
-    ``entered`` what is in the ledger.
+    ``published`` is told the key of each video that was written, and ``entered`` what is in the ledger.
     """
 
     def __init__(
         self,
         records: Records,
-        complete: TextSet,
+        started: float,
         clock: Clock,
         published: Callable[[str], None] = lambda _key: None,
         entered: Callable[[Sequence[Spend]], None] = lambda spends: None,
     ) -> None:
         self._records = records
+        self._started = started
         self._published = published
-        self._complete = complete
         self._entered = entered
-        self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
-        self._answered = TextSet()  # the videos that an analysis of this run has answered
-        self._partly: dict[str, str] = {}  # written in this run, but not with every result yet
-        self._stopped_keys: set[str] = set()  # of what has failed or is held
+        self._stopped_keys = TextSet()  # of what has failed or is held
+        self.completed = TextSet()  #: the videos that were written here with every result
         self.work = WorkInProgress(records, clock)
         self.finished_seconds = 0.0  #: length of the videos that are new or were asked again
 
@@ -86,55 +126,35 @@ class RunActivity(PoolObserver):
         self._entered(applied.move.spend)
         word = applied.move.word
         self.work.ended(task, applied)
-        if word == "done" and task.kind == "analysis":
-            self._answered.add(task.subject)
-        elif word == "done" and task.kind == "publish":
+        if word == "done" and task.kind == "publish":
             self._published(task.key)
             self._written(task, PublishData.from_json(applied.move.data or {}))
-        elif word == "done" and task.kind == "item" and ItemData.from_json(applied.move.data or {}).skipped:
-            self._groups["skipped"].add(task)
         elif word in ("failed", "held") and (task.kind in FAILING or task.kind == "publish"):
             await self._stopped(task, applied)
 
     def _written(self, task: Task, data: PublishData) -> None:
-        before = PublishData.from_json(task.data).present
-        key = task.key
-        # Other results than before were asked for, or were there already: of a prompt that was taken back.
-        asked = key in self._answered and dict(before) != dict(data.present)
-        fate = self._partly.pop(key, "new" if not before else "asked_again" if asked else "rewritten")
-        if key not in self._complete:
-            self._partly[key] = fate
+        if data.missing or task.key in self.completed:
             return
-        if any(key in self._groups[name].members for name in _WRITTEN):
-            return
-        self._groups[fate].add(task)
+        self.completed.add(task.key)
+        fate = fate_of(data, self._started)
         if fate != "rewritten":
             self.finished_seconds += data.seconds or 0.0
         _log.info("item.done", key=task.key, title=data.title, seconds=data.seconds, fate=fate)
 
     async def _stopped(self, task: Task, applied: Applied) -> None:
-        trouble = applied.move.trouble or reason(task)
-        self._stopped_keys.add(task.subject or task.key)
-        if self._groups[applied.move.word].add(task):
-            name = await self.work.name(task)
-            _log.info(
-                "item." + applied.move.word,
-                key=task.subject or task.key,
-                title=name,
-                code=trouble.code,
-                why=trouble.message,
-            )
+        trouble, key = applied.move.trouble or reason(task), task.subject or task.key
+        if key not in self._stopped_keys:
+            self._stopped_keys.add(key)
+            title, word = await self.work.name(task), applied.move.word
+            _log.info("item." + word, key=key, title=title, code=trouble.code, why=trouble.message)
 
     # ------------------------------------------------------------------------------------------- at the end
 
-    async def groups(self, enqueued: EnqueueReport, waiting: int) -> dict[str, NamedItems]:
+    async def groups(self, outcome: RunOutcome, enqueued: EnqueueReport, waiting: int) -> dict[str, NamedItems]:
         """Return what came of the run's items; ``waiting`` of them are unfinished."""
         found = {}
-        for name, group in self._groups.items():
-            away = self._stopped_keys if name in _WRITTEN else set()
-            first = [task for task in group.first if (task.subject or task.key) not in away]
-            number = len(group.members) - sum(key in group.members for key in away)
-            found[name] = NamedItems(number, await self._told(first))
+        for name, fate in outcome.fates.items():
+            found[name] = NamedItems(len(fate.members), await self._told(fate.first))
             if name == _WRITTEN[-1]:
                 found["unchanged"] = _decided(enqueued, "nothing")
         found["still_failed"] = _decided(enqueued, "failed", "held")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted_attention
 from pipeline.app.operator.last_run import stopped_json
-from pipeline.app.runs.activity import FAILING, RunActivity
+from pipeline.app.runs.activity import FAILING, RunActivity, RunOutcome
 from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.runs.time_left import TimeLeft
 from pipeline.app.wiring.components import Components
@@ -64,11 +64,11 @@ class RunReporter:
         pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
         total = self._enqueued.lines - self._enqueued.duplicates
         settled = sum(self._enqueued.actions.get(action, 0) for action in ("nothing", "cancelled"))
-        done = min(total, len(self._components.publish.completed) + settled)
+        done = min(total, len(self._activity.completed) + settled)
         failed = self._failed()
         elapsed = max(0.001, now - self._run.started)
         left, parked = max(0, total - done - failed), pool.waits
-        finished = len(self._components.publish.completed) + failed - self._enqueued.stopped
+        finished = len(self._activity.completed) + failed - self._enqueued.stopped
         eta = self._time_left.estimate(elapsed, finished, left)
         return Snapshot(
             elapsed=elapsed,
@@ -117,6 +117,7 @@ class RunReporter:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
         _, _, doubtful_total = await self._database.spent()
         kinds = await self._database.costs("kind", since=self._run.started)
+        outcome = await RunOutcome.read(self._database, self._run.started)
         stopped = await self._attention(ending)
         enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
@@ -133,12 +134,12 @@ class RunReporter:
             exit_code=int(code),
             items=items,
             videos=await self._database.tally(by_video=True),
-            this_run=await self._activity.groups(enqueued, items.get("working", 0)),
+            this_run=await self._activity.groups(outcome, enqueued, items.get("working", 0)),
             lines=enqueued.lines,
             bad_lines=enqueued.bad,
             bad_count=enqueued.bad_count,
             analyses=self._components.analysis.accepted,
-            published=len(self._components.publish.completed),
+            published=outcome.published,
             usd=usd,
             minutes=minutes,
             doubtful=doubtful,

@@ -65,8 +65,8 @@ class RunSession:
         self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng, self.run_id)
         run = RunNote(self.run_id, started)
         self.posters = poster_maker(database, sink, plan.settings, clock, wanted=plan.settings.gallery.enabled)
-        completed, published = self.components.publish.completed, self.posters.published
-        pool.observer = self._activity = RunActivity(database, completed, clock, published, spending.entered)
+        published = self.posters.published
+        pool.observer = self._activity = RunActivity(database, started, clock, published, spending.entered)
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True

@@ -18,7 +18,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import About, Json, Lane, NewTask, Result, Spend, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.core.text import TextSet, json_text
+from pipeline.core.text import json_text
 from pipeline.core.youtube_address import file_name, without_query
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
@@ -46,7 +46,7 @@ class PublishTaskType:
         self._longest = services.api.ceilings.window_seconds
         self._planner = planner
         self._sink = sink
-        self.completed = TextSet()  #: the videos written with every result in this run
+        self._clock = services.clock
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine."""
@@ -83,10 +83,12 @@ class PublishTaskType:
             sizes = await self._sink.write(folder, files)
         except Transient as error:  # the disk's trouble, not this video's
             return Park("output", 0.0, error.trouble)
-        if len(current) == len(requests) and not unrendered:
-            self.completed.add(task.key)
+        now, new = self._clock.now(), [result for request, result in written if _is_new(request, result, data)]
         data = changed(
             data,
+            first=data.first if data.present else now,
+            answered=now if new else data.answered,
+            at=now,
             folder=folder,
             sizes=dict(sizes),
             title=title,
@@ -129,6 +131,11 @@ class PublishTaskType:
         }
 
     STAGES = (StageSpec("write", Lane.WRITE, write),)
+
+
+def _is_new(request: JobRequest, result: Result, before: PublishData) -> bool:
+    """Return True for an answer that came since a video's results were last written."""
+    return before.present.get(request.name) != result.fingerprint and result.created >= before.at
 
 
 def earlier_results(
