@@ -20,7 +20,8 @@ from pathlib import Path
 
 import structlog
 
-from tests.faults.hostile.case import CALLS, HostileCase, Seen, cases, tried
+from tests.faults.hostile.case import tried
+from tests.faults.hostile.playing import CALLS, HostileCase, Seen, cases
 
 #: Megabytes that a run may need, whatever it is answered.
 MOST = 250

@@ -6,7 +6,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -301,6 +301,8 @@ def special(call: str) -> Iterator[HostileAnswer]:
             yield _made(f"text: {name}", lambda field, old, t=text: t if field == "data" and isinstance(old, str) else old,
                         lies=True)  # fmt: skip
         yield _made("cut at its length", lambda field, old: "length" if field == "finish_reason" else old, lies=True)
+    if call == "answer":
+        yield from _streams()
     if call == "session":
         for field in ("chunk_size", "total_chunks"):
             for name, value in _PIECES.items():
@@ -317,6 +319,38 @@ def special(call: str) -> Iterator[HostileAnswer]:
         }  # fmt: skip
         for name, value in odd.items():
             yield _made(f"upload_headers: {name}", lambda key, old, v=value: v if key == "upload_headers" else old)
+
+
+def _streams() -> Iterator[HostileAnswer]:
+    """Streams of an answer that nobody should send."""
+
+    def end(text: object, **more: object) -> dict[str, object]:
+        content = [{"type": "output_text", "text": text}]
+        output = [{"type": "message", "content": content}]
+        usage = {"input_tokens": 5, "output_tokens": 5}
+        return {"response": {"id": "r", "status": "completed", "output": output, "usage": usage, **more}}
+
+    def streamed(*events: object) -> bytes:
+        lines = (event if isinstance(event, bytes) else b"data: " + json.dumps(event).encode() for event in events)
+        return reply(200, b"\n\n".join(lines) + b"\n\n", "Content-Type: text/event-stream")
+
+    form = json.dumps(
+        {"answer": "Yes.", "citations": [{"video": "v1", "start": -5, "end": 1e300, "quote": KEY}] * 1000}
+    )
+    odd: Mapping[str, Sequence[object]] = {
+        "no end": [{"type": "response.created"}], "only an end": [b"data: [DONE]"], "an end first": [b"data: [DONE]", end("a")],
+        "no events": [b": ping"] * 1000, "broken events": [b"data: {", b"data: 7", b"data: null", b"data: []"],
+        "an unknown end": [end("a", status="shrug")], "given up": [end("a", status="failed")],
+        "cut at its length": [end("a", status="incomplete")], "no text": [end("")], "a text that is none": [end(7)],
+        "two ends": [end("first"), end("second")], "output that is none": [end("a", output={"a": None})],
+        "a usage beyond measure": [end("a", usage={"input_tokens": 10**30, "output_tokens": -1})],
+        "a usage that is none": [end("a", usage="much")], "citations that cannot be": [end(form)],
+        "a long line": [b"data: " + b"x" * 5_000_000], "100,000 events": [b"data: {}"] * 100_000,
+    }  # fmt: skip
+    for name, events in odd.items():
+        yield HostileAnswer(f"stream: {name}", _said(streamed(*events)), lies=name == "given up")
+    for name, text in _TEXTS.items():
+        yield HostileAnswer(f"stream: text {name}", _said(streamed(end(text))))
 
 
 @cache
