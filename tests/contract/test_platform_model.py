@@ -211,6 +211,33 @@ async def test_what_an_endpoint_refuses_is_left_away_and_remembered(
 
 
 @pytest.mark.asyncio
+async def test_one_refused_question_changes_nothing_for_the_next(tmp_path: Path) -> None:
+    """Only a manner that has worked is remembered: after a question that no form saves, the next one is asked in full."""
+    async with writing(tmp_path, [error(400, "bad luck")] * 4) as (server, client, asset):
+        first = await asked_of(client, asset)
+        before = len(server.asked)
+        second = await asked_of(client, asset, prompt="And now?")
+    assert "bad luck" in first["error"]["message"]
+    assert second["result"]["written_by"] == "writer"
+    assert len(server.asked) == before + 1 == 5
+    assert server.asked[-1].pictures == 2
+    assert server.asked[-1].body["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.asyncio
+async def test_a_smaller_context_gets_less_evidence(tmp_path: Path) -> None:
+    """An endpoint whose context is smaller than was configured is asked once more with half, in the same manner."""
+    small = error(
+        400, "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens.", "vllm"
+    )
+    async with writing(tmp_path, [small, said(good())]) as (server, client, asset):
+        task = await asked_of(client, asset)
+    assert task["result"]["written_by"] == "writer"
+    assert [asked.pictures for asked in server.asked] == [2, 1]
+    assert server.asked[1].body["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "reply",
     [

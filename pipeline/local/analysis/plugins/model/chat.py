@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import anyio
@@ -19,7 +19,13 @@ import httpx
 from pipeline.core.clock import Clock
 from pipeline.core.log import build_spellings
 from pipeline.core.model import Json
-from pipeline.local.analysis.plugins.model.endpoint import ChatAnswer, EndpointDown, ModelEndpoint, ModelTrouble
+from pipeline.local.analysis.plugins.model.endpoint import (
+    ChatAnswer,
+    EndpointDown,
+    ModelEndpoint,
+    ModelTrouble,
+    QuestionTooLong,
+)
 from pipeline.local.analysis.plugins.model.questions import to_json_schema
 from pipeline.local.analysis.plugins.model.replies import error_text, read_answer
 
@@ -30,7 +36,18 @@ _LONGEST_WAIT = 30.0  #: seconds before the next try
 _STEPS = 5  #: ways in which a request can be made simpler
 _REFUSED = frozenset({400, 404, 413, 415, 422, 500, 501})  #: statuses of a request that asks for too much
 _OF_THE_QUESTION = frozenset({400, 413, 415, 422})  #: another question may fare better
-_Form = Literal["json_schema", "json_object", "none"]
+_TOO_LONG = re.compile(
+    r"context (?:length|window|size)|too long|too many tokens|maximum.{0,30}tokens|exceeds.{0,30}context"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How an endpoint is asked; each step is simpler than the one before."""
+
+    form: Literal["json_schema", "json_object", "none"] = "json_schema"
+    length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    sees: bool = True
 
 
 class ChatClient:
@@ -51,10 +68,13 @@ class ChatClient:
             },
         )
         self._key = re.compile(build_spellings(endpoint.key)) if endpoint.key else None
-        self._form: _Form = "json_schema"
-        self._length = "max_tokens"
+        self._manner = _Manner(sees=endpoint.images)  #: that has worked last
         self._room = anyio.Semaphore(_AT_ONCE)
-        self.sees = endpoint.images  #: False once it has refused pictures
+
+    @property
+    def sees(self) -> bool:
+        """True unless it was told to send no pictures, or the endpoint takes none."""
+        return self._manner.sees
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -85,48 +105,59 @@ class ChatClient:
         only where they are not all that it is about.
 
         Raises:
-            ModelTrouble: there is no answer, or it is none; EndpointDown where the endpoint is at fault.
+            ModelTrouble: there is no answer, or it is none; EndpointDown where the endpoint is at fault, QuestionTooLong
+            where it would answer a shorter one.
         """
+        manner = self._manner
         for _ in range(_STEPS):
-            if pictures_needed and not self.sees:
+            if pictures_needed and not manner.sees:
                 raise ModelTrouble("it takes no pictures")
-            body = self._body(messages, schema, max_tokens)
+            body = self._body(messages, schema, max_tokens, manner)
             status, kind, answer = await self._patiently(body)
             if status == 200:
+                self._manner = manner  # only what has worked is remembered: a refusal may have been about the question
                 said = read_answer(answer, kind)
                 return replace(said, text=self._hide(said.text))
-            if status not in _REFUSED or not self._simpler(body, error_text(answer).lower(), status):
+            simpler = self._simpler(manner, body, status, error_text(answer).lower())
+            if simpler is None:
                 raise (ModelTrouble if status in _OF_THE_QUESTION else EndpointDown)(self._told(status, answer))
+            manner = simpler
         raise EndpointDown("it refuses every form of the request")
 
     def _body(
-        self, messages: Sequence[Mapping[str, Json]], schema: Mapping[str, Json] | None, max_tokens: int
+        self,
+        messages: Sequence[Mapping[str, Json]],
+        schema: Mapping[str, Json] | None,
+        max_tokens: int,
+        manner: _Manner,
     ) -> dict[str, Json]:
-        sent = messages if self.sees else [_without_pictures(message) for message in messages]
-        body: dict[str, Json] = {"model": self._endpoint.name, "messages": list(sent), self._length: max_tokens}
-        if schema is not None and self._form == "json_schema":
+        sent = messages if manner.sees else [_without_pictures(message) for message in messages]
+        body: dict[str, Json] = {"model": self._endpoint.name, "messages": list(sent), manner.length: max_tokens}
+        if schema is not None and manner.form == "json_schema":
             form = {"name": "answer", "schema": to_json_schema(schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
-        elif schema is not None and self._form == "json_object":
+        elif schema is not None and manner.form == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
 
-    def _simpler(self, body: Mapping[str, Json], said: str, status: int) -> bool:
-        """Leave away what the endpoint has refused; False where nothing is left to leave."""
-        if "max_completion_tokens" in said and self._length == "max_tokens":
-            self._length = "max_completion_tokens"
-            return True
+    def _simpler(self, manner: _Manner, body: Mapping[str, Json], status: int, said: str) -> _Manner | None:
+        """Return a manner without what was refused; None if nothing is left to leave.
+
+        Raises:
+            QuestionTooLong: it is not the manner.
+        """
+        if status not in _REFUSED:
+            return None
+        if "max_completion_tokens" in said and manner.length == "max_tokens":
+            return replace(manner, length="max_completion_tokens")
+        if status in (400, 413) and _TOO_LONG.search(said):
+            raise QuestionTooLong(f"it has no room for the evidence: {self._hide(said)}")
         pictures = any(isinstance(message["content"], list) for message in body["messages"])
         if pictures and re.search(r"image|vision|multi-?modal|content.{0,40}(?:string|str\b)", said):
-            self.sees = False
-            return True
+            return replace(manner, sees=False)
         if "response_format" in body and (status in (400, 422) or re.search(r"schema|format|grammar", said)):
-            self._form = "json_object" if self._form == "json_schema" else "none"
-            return True
-        if pictures and status in (400, 413, 415, 422):
-            self.sees = False
-            return True
-        return False
+            return replace(manner, form="json_object" if manner.form == "json_schema" else "none")
+        return replace(manner, sees=False) if pictures and status in _OF_THE_QUESTION else None
 
     async def _patiently(self, body: Mapping[str, Json]) -> tuple[int, str, bytes]:
         """Send; a refusal for want of room is repeated after a while."""

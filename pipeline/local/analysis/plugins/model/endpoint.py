@@ -41,6 +41,10 @@ class ModelTrouble(Exception):
         self.why = why
 
 
+class QuestionTooLong(ModelTrouble):
+    """The model has no room for so much evidence."""
+
+
 class EndpointDown(ModelTrouble):
     """The endpoint itself is at fault: the next question will not fare better."""
 

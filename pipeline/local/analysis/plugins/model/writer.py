@@ -12,7 +12,13 @@ from pipeline.core.log import get
 from pipeline.core.model import Json
 from pipeline.local.analysis.plugins.model.chat import ChatClient
 from pipeline.local.analysis.plugins.model.checks import find_problem
-from pipeline.local.analysis.plugins.model.endpoint import ChatAnswer, EndpointDown, ModelEndpoint, ModelTrouble
+from pipeline.local.analysis.plugins.model.endpoint import (
+    ChatAnswer,
+    EndpointDown,
+    ModelEndpoint,
+    ModelTrouble,
+    QuestionTooLong,
+)
 from pipeline.local.analysis.plugins.model.questions import build_correction, build_messages
 from pipeline.local.analysis.plugins.model.replies import read_value
 from pipeline.local.analysis.process_pool import AnalysisPool
@@ -51,6 +57,7 @@ class ModelWriter:
         self._pool = pool
         self._clock = clock
         self._chat = chat
+        self._context = endpoint.context_tokens
         self._failures = 0
         self._until = 0.0  #: monotonic seconds
 
@@ -74,8 +81,13 @@ class ModelWriter:
     async def _written(self, request: AnalysisRequest, brief: Brief, used: _Used) -> tuple[str, str]:
         """Return the checked text, and how it ended."""
         pictures = await self._pictures(request, brief) if self._chat.sees else []
-        messages = build_messages(request, brief, pictures, self._endpoint.context_tokens)
-        said = await self._ask(messages, request, used)
+        messages = build_messages(request, brief, pictures, self._context)
+        try:
+            said = await self._ask(messages, request, used)
+        except QuestionTooLong:  # its context is smaller than was said: once more with half, and so from now on
+            self._context //= 2
+            messages = build_messages(request, brief, pictures[::2], self._context)
+            said = await self._ask(messages, request, used)
         text, problem = _checked(said, request, brief)
         if problem and said.finish_reason != "length":
             said = await self._ask([*messages, *build_correction(said.text, problem)], request, used)
