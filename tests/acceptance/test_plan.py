@@ -81,9 +81,9 @@ def test_what_stopped_before_says_why_and_what_is_cancelled_is_no_success(tmp_pa
     assert (third.code, third.json["counts"], third.json["rows"]) == (0, {"nothing": 1, "cancelled": 1}, [])
 
 
-def test_a_refused_item_keeps_its_reason(tmp_path: Path) -> None:
+def test_a_refused_item_keeps_its_reason(tmp_path: Path, platform: Platform) -> None:
     """What a run refused for good is planned for nothing, with its sentence."""
-    here = Terminal(tmp_path / "here")
+    here = customer(tmp_path / "here", platform, "twelvelabs")
     (here.folder / "films").mkdir(parents=True, exist_ok=True)
     film(here.folder / "films" / "short.mp4", 0.5)
     assert here.run("run", "films").code == 3
