@@ -9,13 +9,14 @@ _BOUND = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?>=(?P<version>[0-9.]+
 
 
 def floors(pyproject: str) -> list[str]:
-    """Return ``name==version`` for each dependency of the package; the tools of its tests may be of any age.
+    """Return ``name==version`` for each dependency of the package and of PostgreSQL; the tests' tools may be of any age.
 
     Raises:
         ValueError: a dependency has no lower bound.
     """
     found = []
-    for dependency in tomllib.loads(pyproject)["project"]["dependencies"]:
+    project = tomllib.loads(pyproject)["project"]
+    for dependency in [*project["dependencies"], *project.get("optional-dependencies", {}).get("postgres", [])]:
         bound = _BOUND.fullmatch(dependency)
         if bound is None:
             raise ValueError(f"no lower bound in {dependency!r}: write name>=version or name>=version,<version")

@@ -15,13 +15,15 @@ from pipeline.app.wiring.state_folder import host_name, lock_state_folder
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, ServerClock, SystemClock
-from pipeline.core.errors import Busy, ConfigError, ReelmillError, StoreError
+from pipeline.core.errors import Busy, ConfigError, DatabaseAway, ReelmillError, StoreError
+from pipeline.engine.store_retry import retry_while_away
 from pipeline.ports.store import Database
 
 if TYPE_CHECKING:
     from pipeline.store.postgres.connection import Hold
     from pipeline.store.postgres.database import PostgresDatabase
 
+_AT_THE_START = 60.0  #: seconds: a server may be restarting, but its address may be wrong as well
 _BETWEEN_LOOKS = 60.0  #: seconds between looks at the server's clock
 
 
@@ -83,7 +85,8 @@ async def open_for_run(settings: Settings) -> AsyncIterator[RunDatabase]:
         why = _why_alone(settings)
         family, clock = f"{host_name(settings.run.state)}:", ServerClock(SystemClock())
         try:
-            async with _open_shared(address, "alone" if why else "beside") as database:
+            patience = min(settings.store.patience, _AT_THE_START)
+            async with _open_shared(address, "alone" if why else "beside", patience) as database:
                 await _look(database, clock)
                 yield RunDatabase(database, clock, Company(family, partial(_keep_time, database, clock)))
         except Busy as busy:
@@ -203,7 +206,7 @@ def told_as_configuration() -> Iterator[None]:
     """
     try:
         yield
-    except StoreError as error:
+    except (DatabaseAway, StoreError) as error:
         raise ConfigError.from_trouble(error.trouble) from error
 
 
@@ -235,12 +238,13 @@ async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
 
 
 @asynccontextmanager
-async def _open_shared(address: DatabaseAddress, hold: Hold) -> AsyncIterator[PostgresDatabase]:
+async def _open_shared(address: DatabaseAddress, hold: Hold, patience: float = 0.0) -> AsyncIterator[PostgresDatabase]:
+    """Open it; ``patience``: seconds for which a server that does not answer is waited for."""
     need_driver()
     from pipeline.store.postgres.database import open_database
 
     with told_as_configuration():
-        database = await open_database(address, hold=hold)
+        database = await retry_while_away(lambda: open_database(address, hold=hold), SystemClock(), patience)
     try:
         yield database
     finally:

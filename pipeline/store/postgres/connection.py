@@ -105,15 +105,13 @@ class Link:
         """Connect.
 
         Raises:
-            StoreError: the server cannot be reached or used.
+            DatabaseAway: the server does not answer now.
+            StoreError: it cannot be used.
         """
         with anyio.CancelScope(shield=True):
             async with self.lock:
-                try:
-                    with self._translated():
-                        await self._connected()
-                except DatabaseAway as error:
-                    raise StoreError.from_trouble(error.trouble) from error
+                with self._translated():
+                    await self._connected()
 
     async def fetch(self, sql: str, *values: Any) -> list[Row]:
         """Run one statement, which is a transaction by itself; return its rows."""

@@ -34,7 +34,8 @@ async def open_database(address: DatabaseAddress, *, hold: Hold = "beside") -> P
 
     Raises:
         Busy: somebody else works on it, and ``hold`` is alone.
-        StoreError: it cannot be reached or used, or is of another release.
+        DatabaseAway: it does not answer now.
+        StoreError: it cannot be used, or is of another release.
     """
     database = PostgresDatabase(address, hold)
     try:
@@ -62,6 +63,7 @@ class PostgresDatabase(PostgresRecords):
         """Connect, and look whether the database can be used.
 
         Raises:
+            DatabaseAway: it does not answer now.
             StoreError: it cannot.
         """
         if self._writer is not None:

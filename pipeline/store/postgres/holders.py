@@ -10,7 +10,8 @@ async def find_holders(address: DatabaseAddress) -> list[str]:
     """Return the processes at work on a database, as ``host:pid``.
 
     Raises:
-        StoreError: it cannot be reached.
+        DatabaseAway: it does not answer now.
+        StoreError: it cannot be used.
     """
     link = Link(address)
     await link.open()

@@ -21,7 +21,8 @@ async def migrate(address: DatabaseAddress, migrations: Sequence[Migration] = MI
     Return (version before, version now).
 
     Raises:
-        StoreError: it comes from a newer release, or cannot be reached or changed.
+        DatabaseAway: it does not answer now.
+        StoreError: it comes from a newer release, or cannot be changed.
     """
     connection = Link(address)
     await connection.open()
