@@ -54,6 +54,16 @@ def moves_of(group: Sequence[WriteRequest]) -> list[tuple[int, Move]]:
     return [(member, request.move) for member, request in enumerate(group) if request.move is not None]
 
 
+def leaves_work(group: Sequence[WriteRequest]) -> bool:
+    """Tell whether a group may leave tasks that are due now."""
+    moves = [request.move for request in group if request.move is not None]
+    entries = [entry for request in group for entry in request.entries] + [
+        entry for move in moves for entry in move.entries
+    ]
+    soon = [move for move in moves if move.wake_at is not None and move.wake_at <= move.now]
+    return bool(soon) or any(entry.due <= entry.now for entry in entries)
+
+
 def hold(moves: Sequence[tuple[int, Move]], leases: Mapping[Fence, bool]) -> HeldMoves:
     """Return which outcomes are written.
 

@@ -23,6 +23,7 @@ from pipeline.core.model import Lane, Result, Selection, Spend, State, Task
 from pipeline.ports.store import ApplyAnswer
 from pipeline.store.migration import Migration
 from pipeline.store.postgres import connection as border
+from pipeline.store.postgres import database as store
 from pipeline.store.postgres import errors, queries, schema
 from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
@@ -140,6 +141,31 @@ async def test_a_new_task_that_another_host_puts_at_the_same_time_is_put_once(
         assert await second == 1
     assert (await one(database)).data == {"first": 1}
     assert (await one(database, "b")).state is State.PENDING
+
+
+@pytest.mark.asyncio
+async def test_others_hear_of_work_at_once(address: DatabaseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tasks that are due, of what an operator retries, of a lane that is opened; of its own a process hears nothing."""
+    monkeypatch.setattr(store, "_LOOK", 3600.0)
+    async with opened(address) as here, opened(address) as there:
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.news)
+                while here._ear._hearing is None:
+                    await anyio.lowlevel.checkpoint()
+                await there.submit([placed("a"), placed("later", due=NOW)], 0.0)
+            await there.command("retry", Selection(), NOW)
+            await here.news()
+            await there.unpark(["fetch"], [], NOW)
+            await here.news()
+            await here.submit([placed("own")], 0.0)
+            await here.command("retry", Selection(), NOW)
+            await there.submit([placed("far", due=NOW)], 0.0)
+            await here._ear.fetch("SELECT 1")
+            assert not here._ear._heard.is_set()
+            await _cut(address)
+            await here.news()
+            await there.tasks(Selection())
 
 
 # ---------------------------------------------------------------------------------------------------- it goes away

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import asyncpg
@@ -18,6 +19,7 @@ from pipeline.store.postgres.schema import SCHEMA, TABLES
 from tests.support.postgres_server import ROLE, Server, shared_server
 
 PASSWORD = "not-a-secret"  #: of the role, over TCP; over the Unix socket it needs none
+_NUMBERS = count(1)  #: of databases; a process may have several of these fixtures
 _TEMPLATE = "reelmill_template"
 #: What a test leaves; small tables are emptied faster than they are truncated.
 _EMPTY = "".join(f"DELETE FROM {SCHEMA}.{table};" for table in TABLES if table != "migration") + "".join(
@@ -32,7 +34,6 @@ class Databases:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._free: list[str] = []
-        self._made = 0
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[str]:
@@ -47,8 +48,7 @@ class Databases:
         self._free.append(name)
 
     async def _make(self) -> str:
-        self._made += 1
-        name = f"test_{os.getpid()}_{self._made}"
+        name = f"test_{os.getpid()}_{next(_NUMBERS)}"
         link = await asyncpg.connect(self.server.url("postgres"))
         try:
             await link.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")

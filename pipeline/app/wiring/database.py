@@ -239,7 +239,10 @@ async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
 
 @asynccontextmanager
 async def _open_shared(address: DatabaseAddress, hold: Hold, patience: float = 0.0) -> AsyncIterator[PostgresDatabase]:
-    """Open it; ``patience``: seconds for which a server that does not answer is waited for."""
+    """Open it.
+
+    ``patience``: seconds for which a server that does not answer is waited for.
+    """
     need_driver()
     from pipeline.store.postgres.database import open_database
 

@@ -99,6 +99,8 @@ class Link:
         self._connection: asyncpg.Connection | None = None
         self._closed = False
         self._opened = False  #: at least once
+        self._hearing: asyncpg.Connection | None = None  #: the connection that listens
+        self._heard = anyio.Event()
         self.lock = anyio.Lock()
 
     async def open(self) -> None:
@@ -176,6 +178,25 @@ class Link:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     cursor = await connection.cursor(sql, *values)
                     yield cursor.fetch
+
+    async def hear(self, channel: str, ours: str, seconds: float) -> None:
+        """Wait until another process tells something on a channel; at most so long.
+
+        What was told while nobody waited counts. ``ours``: what we tell ourselves.
+        """
+        async with self._locked() as connection:
+            if connection is not self._hearing:
+                heard = self._heard = anyio.Event()
+                await connection.add_listener(
+                    channel, lambda _connection, _pid, _channel, told: None if told == ours else self._heard.set()
+                )
+                connection.add_termination_listener(lambda _connection: heard.set())
+                if self._hearing is not None:
+                    heard.set()  # what was told since the last connection ended, nobody has heard
+                self._hearing = connection
+        with anyio.move_on_after(seconds):
+            await self._heard.wait()
+        self._heard = anyio.Event()
 
     async def aclose(self) -> None:
         """Wait for the statement at work and close. Idempotent."""

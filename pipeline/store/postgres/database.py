@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 from json import loads
@@ -22,9 +23,10 @@ from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import TABLES
 from pipeline.store.postgres.selection import Values, selected
 from pipeline.store.postgres.writes import write
-from pipeline.store.write_group import Claim, WriteReply, WriteRequest
+from pipeline.store.write_group import Claim, WriteReply, WriteRequest, leaves_work
 
-_LOOK = 5.0  #: seconds after which others may have changed something
+_LOOK = 5.0  #: seconds: what was not told is looked for so often
+_SELDOM = 0.1  #: seconds between two words to others; the server lets one commit at a time tell something
 
 
 async def open_database(address: DatabaseAddress, *, hold: Hold = "beside") -> PostgresDatabase:
@@ -56,6 +58,9 @@ class PostgresDatabase(PostgresRecords):
     def __init__(self, address: DatabaseAddress, hold: Hold) -> None:
         super().__init__(Link(address, read_only=True), address)
         self._writer = Link(address, hold=hold) if hold else None
+        self._ear = Link(address, read_only=True)
+        self._name = secrets.token_hex(4)
+        self._told_at = float("-inf")  #: seconds of the event loop
         self._unheard: list[Claim] = []  #: claims of which nobody knows whether they were written
         self._writes = GroupCommit((self._writer or self._reader).lock, self._write)
 
@@ -95,25 +100,30 @@ class PostgresDatabase(PostgresRecords):
         return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
 
     async def news(self) -> None:
-        await anyio.sleep(_LOOK)
+        await self._ear.hear(queries.CHANNEL, self._name, _LOOK)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         values = Values()
         moment, named = f"{values.add(now)}::float8", f"{values.add(bool(which.states))}::bool"
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
-        return await self._writing().count(sql.format(which=selected(which, values), now=moment, named=named), *values)
+        query = sql.format(which=selected(which, values), now=moment, named=named)
+        changed = await self._writing().count(query, *values)
+        if verb == "retry":
+            await self._writing().fetch(queries.TELL, self._name)
+        return changed
 
     async def park(self, parked: Parked, now: float) -> None:
         row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()), now)
         await self._writes.join(WriteRequest(park=row))
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        return await self._writing().transaction(partial(_unpark, [*scopes], [*classes], now))
+        return await self._writing().transaction(partial(_unpark, [*scopes], [*classes], now, self._name))
 
     async def bring_forward(self, now: float) -> int:
         return await self._writing().transaction(partial(_bring_forward, now))
 
     async def aclose(self) -> None:
+        await self._ear.aclose()
         await self._reader.aclose()
         if self._writer is not None:
             await self._writer.aclose()
@@ -161,10 +171,20 @@ class PostgresDatabase(PostgresRecords):
     async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
         unheard, self._unheard = self._unheard, []
         try:
-            return await self._writing().transaction_in_lock(lambda transaction: write(transaction, group, unheard))
+            return await self._writing().transaction_in_lock(partial(self._write_in, group, unheard))
         except BaseException:
             self._unheard = [*unheard, *(request.claim for request in group if request.claim is not None)]
             raise
+
+    async def _write_in(
+        self, group: Sequence[WriteRequest], unheard: Sequence[Claim], transaction: Transaction
+    ) -> list[WriteReply]:
+        replies = await write(transaction, group, unheard)
+        now = anyio.current_time()
+        if leaves_work(group) and now - self._told_at >= _SELDOM:
+            self._told_at = now
+            await transaction.fetch(queries.TELL, self._name)
+        return replies
 
     def _writing(self) -> Link:
         if self._writer is None:
@@ -207,7 +227,8 @@ async def _bring_forward(now: float, transaction: Transaction) -> int:
     return changed
 
 
-async def _unpark(scopes: list[str], classes: list[str], now: float, transaction: Transaction) -> int:
+async def _unpark(scopes: list[str], classes: list[str], now: float, name: str, transaction: Transaction) -> int:
     changed = await transaction.count(queries.WAKE, classes, now)
     await transaction.count(queries.UNPARK, scopes)
+    await transaction.fetch(queries.TELL, name)
     return changed

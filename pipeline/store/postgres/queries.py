@@ -205,6 +205,9 @@ UPDATE spend SET key = $2 || key WHERE subject = $1 AND subject <> '' AND key NO
 """
 #: Give unused space back, table by table.
 COMPACT = "VACUUM (FULL, ANALYZE) {table}"
+#: What processes tell each other by: that there is work, or that a lane was opened. ($1: who tells.)
+CHANNEL = "reelmill"
+TELL = f"SELECT pg_notify('{CHANNEL}', $1)"
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 #: Forget that videos have changed, by their marks.
