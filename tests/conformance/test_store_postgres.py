@@ -1,4 +1,4 @@
-"""The PostgreSQL database alone: several hosts, a server that goes away, databases that are not as they should be, plans."""
+"""The PostgreSQL database alone: several hosts on it, and a server that goes away."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio.lowlevel
-import asyncpg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from pipeline.config.database_address import DatabaseAddress, parse_address
-from pipeline.core.errors import Busy, DatabaseAway, Permanent, StoreError
-from pipeline.core.model import Lane, Result, Selection, Spend, State, Task
+from pipeline.config.database_address import DatabaseAddress
+from pipeline.core.errors import Busy, DatabaseAway, Permanent
+from pipeline.core.model import Lane, Selection, Spend, State
 from pipeline.ports.store import ApplyAnswer
-from pipeline.store.migration import Migration
-from pipeline.store.postgres import connection as border
 from pipeline.store.postgres import database as store
-from pipeline.store.postgres import errors, queries, schema
-from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
 from pipeline.store.postgres.holders import find_holders
-from pipeline.store.postgres.migrate import migrate
+from tests.conformance.postgres_kit import linked, opened
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
 from tests.support.postgres import PASSWORD, Databases
 
@@ -36,48 +31,10 @@ T = TypeVar("T")
 
 
 @pytest_asyncio.fixture
-async def address(databases: Databases) -> AsyncIterator[DatabaseAddress]:
-    """An empty database."""
-    async with databases.lent() as url:
-        yield parse_address(url)
-
-
-@asynccontextmanager
-async def opened(address: DatabaseAddress, hold: Hold = "beside") -> AsyncIterator[PostgresDatabase]:
-    """Open the database as one more host."""
-    found = await open_database(address, hold=hold)
-    try:
-        yield found
-    finally:
-        await found.aclose()
-
-
-@pytest_asyncio.fixture
 async def database(address: DatabaseAddress) -> AsyncIterator[PostgresDatabase]:
     """The database, opened."""
     async with opened(address) as found:
         yield found
-
-
-@asynccontextmanager
-async def linked(address: DatabaseAddress, name: str = "") -> AsyncIterator[Any]:
-    """Give a foreign connection to the same server."""
-    host, port = address.hosts[0]
-    link = await asyncpg.connect(host=host, port=port, user=address.role, database=name or address.name)
-    try:
-        yield link
-    finally:
-        await link.close()
-
-
-async def _refused(address: DatabaseAddress) -> StoreError | DatabaseAway:
-    with pytest.raises((StoreError, DatabaseAway)) as caught:
-        async with opened(address):
-            pass
-    assert PASSWORD not in f"{caught.value!r} {caught.value.trouble}"
-    assert address.name in str(caught.value)
-    assert caught.value.trouble.remedy
-    return caught.value
 
 
 # -------------------------------------------------------------------------------------------------------- several hosts
@@ -335,187 +292,3 @@ async def test_who_needs_the_database_alone_waits_for_nobody(address: DatabaseAd
         with pytest.raises(Busy):
             await open_database(address, hold="alone")
         assert await find_holders(address) != []
-
-
-# ------------------------------------------------------------------------------------------- not as it should be
-
-
-@pytest.mark.asyncio
-async def test_a_database_that_is_not_ready_is_refused_with_the_remedy(
-    address: DatabaseAddress, databases: Databases
-) -> None:
-    """One that is not there, holds nothing, is older or newer, or keeps other text."""
-    assert (await _refused(replace(address, name="nowhere"))).trouble.code == "database_missing"
-    assert "reelmill migrate" in (await _refused(replace(address, name="postgres"))).trouble.remedy
-    version = "UPDATE reelmill.migration SET version = version {}"
-    async with linked(address) as link:
-        await link.execute(version.format("+ 5"))
-        assert (await _refused(address)).trouble.code == "database_newer"
-        with pytest.raises(StoreError, match="knows up to version"):
-            await migrate(address)
-        await link.execute(version.format("- 5"))
-        await link.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
-    assert (await _refused(replace(address, name="latin"))).trouble.code == "database_encoding"
-    async with linked(address) as link:
-        await link.execute("DROP DATABASE latin")
-
-
-@pytest.mark.asyncio
-async def test_a_server_that_cannot_be_used_is_refused(
-    address: DatabaseAddress, databases: Databases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody listens; the password is wrong; it speaks no TLS; it is too old. Each in one sentence without the password."""
-    near = replace(address, hosts=(("127.0.0.1", databases.server.port),), password=SecretStr(PASSWORD))
-    async with opened(near) as database:
-        assert await database.submit([placed()], 0.0) == 1
-    assert (await _refused(replace(near, hosts=(("127.0.0.1", 1),)))).trouble.code == "database_away"
-    wrong = await _refused(replace(near, password=SecretStr("hunter2")))
-    assert wrong.trouble.code == "database_refused"
-    assert "hunter2" not in f"{wrong.trouble}"
-    assert (await _refused(replace(near, tls="require"))).trouble.code == "database_tls"
-    monkeypatch.setattr(border, "OLDEST_SERVER", 990_000)
-    assert (await _refused(near)).trouble.code == "database_too_old"
-
-
-@pytest.mark.asyncio
-async def test_a_role_without_rights_is_told_so(address: DatabaseAddress) -> None:
-    """Reading goes as far as its rights; writing is refused, and is not waited for."""
-    async with linked(address) as link:
-        await link.execute("CREATE ROLE looker LOGIN")
-        await link.execute(
-            "GRANT USAGE ON SCHEMA reelmill TO looker; GRANT SELECT ON ALL TABLES IN SCHEMA reelmill TO looker"
-        )
-        try:
-            async with opened(replace(address, role="looker")) as database:
-                assert await database.tasks(Selection()) == []
-                with pytest.raises(StoreError) as caught:
-                    await database.submit([placed()], 0.0)
-                assert caught.value.trouble.code == "database_unwritable"
-        finally:
-            await link.execute("DROP OWNED BY looker; DROP ROLE looker")
-
-
-@pytest.mark.asyncio
-async def test_a_database_opened_for_reading_refuses_to_write(address: DatabaseAddress) -> None:
-    """In words; reading goes on."""
-    async with opened(address, "") as database:
-        with pytest.raises(StoreError) as caught:
-            await database.submit([placed()], 0.0)
-        assert caught.value.trouble.code == "database_read_only"
-        assert await database.tasks(Selection()) == []
-
-
-@pytest.mark.parametrize(
-    ("code", "sort", "name"),
-    [
-        ("08006", DatabaseAway, "database_away"), ("57P01", DatabaseAway, "database_away"),
-        ("57P03", DatabaseAway, "database_away"), ("53300", DatabaseAway, "database_away"),
-        ("53100", DatabaseAway, "disk_full"), ("25006", DatabaseAway, "database_standby"),
-        ("55P03", DatabaseAway, "database_locked"), ("40P01", DatabaseAway, "database_locked"),
-        ("57014", DatabaseAway, "database_away"), ("58030", DatabaseAway, "database_io"),
-        ("28P01", StoreError, "database_refused"), ("28000", StoreError, "database_refused"),
-        ("3D000", StoreError, "database_missing"), ("42501", StoreError, "database_unwritable"),
-        ("42P01", StoreError, "database_older"), ("XX001", StoreError, "database_damaged"),
-        ("22021", Permanent, "unstorable"), ("54000", Permanent, "unstorable"), ("42601", StoreError, "database_unexpected"),
-    ],
-)  # fmt: skip
-def test_every_code_says_whether_waiting_helps(code: str, sort: type[Exception], name: str) -> None:
-    """What passes is waited for, a value is refused for good, the rest ends a run with advice."""
-    found = errors.of_code(code, "detail", "the database 'x' at y")
-    assert (type(found), found.trouble.code, found.trouble.detail) == (sort, name, "detail")
-    assert sort is Permanent or "atabase 'x' at y" in str(found)
-
-
-# -------------------------------------------------------------------------------------------------------------- schema
-
-
-@pytest.mark.asyncio
-async def test_two_hosts_that_migrate_at_once_do_it_once(address: DatabaseAddress) -> None:
-    """The second waits for the first and has nothing left to do; a step that fails leaves the version before it."""
-    async with linked(address) as link:
-        await link.execute("CREATE DATABASE empty")
-    empty = replace(address, name="empty")
-    try:
-        newest = len(schema.MIGRATIONS)
-        assert sorted(await asyncio.gather(migrate(empty), migrate(empty))) == [(0, newest), (newest, newest)]
-        broken = (*schema.MIGRATIONS, Migration("broken", ("CREATE TABLE kept (n int)", "SELECT nonsense")))
-        with pytest.raises(StoreError):
-            await migrate(empty, broken)
-        async with opened(empty) as database, linked(empty) as link:
-            assert await database.submit([placed()], 0.0) == 1
-            assert await link.fetchval("SELECT to_regclass('reelmill.kept')") is None
-    finally:
-        async with linked(address) as link:
-            await link.execute("DROP DATABASE empty WITH (FORCE)")
-
-
-@pytest.mark.asyncio
-async def test_names_are_read_from_any_json(database: PostgresDatabase) -> None:
-    """NUL, half a pair and backslashes in one member hide no other; a trouble's code is found beside them."""
-    data = {"title": "plain", "folder": "a\\u0000b \0 \ud83d ü", "place": "🎬"}
-    await bring(database, State.DONE, "odd", kind="item", data=data)
-    for text in ("plain", "a\\u0000b", "🎬", "ü"):
-        assert [task.key for task in await database.tasks(Selection(mentions=(text,)))] == ["odd"]
-    await database.command("cancel", Selection(states=(State.DONE,)), NOW)
-    assert (await one(database, "odd")).data == {**data, "cancelled": True}
-
-
-# --------------------------------------------------------------------------------------------------------------- plans
-
-
-async def _touched(link: Any, sql: str, *values: Any) -> int:
-    """Return how many blocks a statement touches; what it changes is undone."""
-    transaction = link.transaction()
-    await transaction.start()
-    plan = await link.fetch(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT TEXT) {sql}", *values)
-    await transaction.rollback()
-    lines = [row[0] for row in plan]
-    buffers = next(line for line in lines if "Buffers:" in line)  # of the whole statement: the first
-    return sum(int(word.partition("=")[2]) for word in buffers.split() if word[:4] in ("hit=", "read"))
-
-
-def _statements(task: Task, other: Task) -> Sequence[tuple[str, tuple[Any, ...]]]:
-    assert task.lease is not None
-    move = (
-        [task.id], ["done"], ["x"], ["fetch"], [0], [0], [0], [None], [0.0], [None], [None], [None], [True], [0.0],
-        [True],
-    )  # fmt: skip
-    return (
-        (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW)),
-        (queries.LOCK, ([task.id], [other.kind], [other.key])),
-        (queries.RENEW, ([task.id], [task.lease.owner], [task.lease.token], NOW + 90)),
-        (queries.MOVE, move),
-        (queries.EXISTING, ([other.kind], [other.key], [True])),
-        (queries.MERGE, (other.kind, other.key, "{}", NOW)),
-    )
-
-
-@pytest.mark.asyncio
-async def test_no_statement_of_a_step_walks_the_table(address: DatabaseAddress, database: PostgresDatabase) -> None:
-    """The blocks that each touches do not grow with the queue, due or not due."""
-
-    async def measured() -> list[int]:
-        async with linked(address) as link:
-            await link.execute("SET search_path = reelmill; ANALYZE task")
-            task, other = (await database.tasks(Selection(keys=(key,))))[0], await one(database, "due1")
-            return [await _touched(link, sql, *values) for sql, values in _statements(task, other)]
-
-    await database.submit([placed(f"due{number}", rank=number % 3) for number in range(300)], 0.0)
-    (first,) = await database.claim({Lane.FETCH: 1}, "me", NOW, NOW + 60)
-    key = first.key
-    few = await measured()
-    later = [placed(f"later{number}", rank=number % 5, due=NOW + 1) for number in range(4_000)]
-    await database.submit([*(placed(f"more{number}", rank=number % 3) for number in range(1_500)), *later], 0.0)
-    many = await measured()
-    assert all(after < 2 * before + 60 for before, after in zip(few, many, strict=True)), (few, many)
-
-
-@pytest.mark.asyncio
-async def test_results_of_a_group_are_kept_once(database: PostgresDatabase) -> None:
-    """Two outcomes of one commit with the same answer and the same ledger entry leave one of each."""
-    await database.submit([placed("a"), placed("b")], 0.0)
-    tasks = await claim(database)
-    made = [Result("v", "gist", "f", {"n": 1}, {}, NOW)]
-    answers = await asyncio.gather(*(database.apply(moved(task, results=made), NOW) for task in tasks))
-    assert answers == [ApplyAnswer.WRITTEN] * 2
-    assert len(await database.results(["v"])) == 1
