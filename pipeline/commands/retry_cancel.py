@@ -133,13 +133,13 @@ def _ask_again(given: Invocation, items: list[str], jobs: str | None, over: floa
     if names == []:
         remedy = "name at least one, e.g. --jobs gist,summary, or leave the option away"
         raise ConfigError("retry --again: --jobs names no job", remedy=remedy)
-    if over is None and not yes and not is_attended():
-        remedy = "--yes does it without asking, --confirm-over USD up to a price"
-        raise ConfigError("retry --again: nobody is there to be asked", remedy=remedy)
 
     def agree(found: Again) -> bool:
         terminal.tell(terminal.rendered(tables.again_table(found)))
         price = tables.again_price(found)
+        if over is None and not yes and not is_attended():
+            remedy = f"{price}; --yes does it without asking, --confirm-over USD up to a price"
+            raise ConfigError("retry --again: nobody is there to be asked", remedy=remedy)
         if yes or found.usd_most <= (over or 0.0):
             terminal.tell(price)
             return True

@@ -52,6 +52,7 @@ def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
     nobody = here.run("retry", "--again", "clip-00.mp4")
     assert (nobody.code, nobody.out) == (2, "")
     assert "nobody is there to be asked" in nobody.err
+    assert "did you mean" in here.run("retry", "--again", "clip-0l.mp4").err
     before = {path: path.read_bytes() for path in here.folder.glob("out/*/video.json")}
     for words in (("clip 00", "--yes"), ("clip-00", "--confirm-over", "5", "--jobs", "gist")):
         typed = here.run("retry", "--again", *words, "--json")
@@ -66,7 +67,6 @@ def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
     assert here.run("run", "films", "--json").json["analyses"] == 0
     wrong = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "gits")
     assert (wrong.code, wrong.err.splitlines()[-1]) == (2, "  → did you mean gist?")
-    assert "did you mean" in here.run("retry", "--again", "--yes", "clip-0l.mp4").err
     empty = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "")
     assert (empty.code, empty.out) == (2, "")
     assert "--jobs names no job" in empty.err
