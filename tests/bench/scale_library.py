@@ -37,10 +37,16 @@ def cloud_settings(folder: Path, url: str) -> Any:
     """Return settings as ``reelmill.toml`` below gives them: the vendor's platform, so that captions do not matter."""
     from pydantic import SecretStr
 
+    from pipeline.config.settings import BucketSection, LimitsSection
+
+    free = BucketSection()  # ten requests a minute would be all that a night is measured by
+    limits = LimitsSection(assets=free, analyze=free, index=free, read=free)
     settings = settings_for(folder, url, ["gist"])
     provider = settings.provider.model_copy(update={"kind": "twelvelabs", "poll_spacing": 0.2})
     gallery = settings.gallery.model_copy(update={"enabled": False})  # it has a benchmark of its own
-    return settings.model_copy(update={"provider": provider, "api_key": SecretStr("k"), "gallery": gallery})
+    return settings.model_copy(
+        update={"provider": provider, "api_key": SecretStr("k"), "gallery": gallery, "limits": limits}
+    )
 
 
 def write_configuration(folder: Path, url: str) -> None:
