@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -79,6 +80,10 @@ async def test_a_server_that_cannot_be_used_is_refused(
     assert wrong.trouble.code == "database_refused"
     assert "hunter2" not in f"{wrong.trouble}"
     assert (await _refused(replace(near, tls="require"))).trouble.code == "database_tls"
+    away = replace(near, tls="verify-full", root_certificate=Path("/nowhere/root.pem"))
+    with pytest.raises(StoreError, match=r"/nowhere/root\.pem"):
+        async with opened(away):
+            pass
     monkeypatch.setattr(border, "OLDEST_SERVER", 990_000)
     assert (await _refused(near)).trouble.code == "database_too_old"
 

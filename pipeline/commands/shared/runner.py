@@ -124,7 +124,7 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     options = {option.key: f"--{name.replace('_', '-')}" for name, option in COMMON.items() if option.key}
     with _no_plugins():
         settings = load(config, flags=nested, options=options)
-    secrets = (settings.api_key, settings.post_header, settings.model_key)
+    secrets = (settings.api_key, settings.post_header, settings.model_key, settings.store_password)
     held = [secret.get_secret_value() for secret in secrets if secret is not None]
     _known_secrets.extend([*held, *settings.watch.secrets])
     level: str = settings.log.level

@@ -30,7 +30,7 @@ CONNECT_SECONDS = 10.0
 #: How long one statement may take before the server counts as away. What is short is a claim, what is long a sum over all.
 STATEMENT_SECONDS = 120.0
 _NO_TLS = "rejected SSL upgrade"  #: what the driver says where a server knows no TLS
-_NO_LIMIT = 7 * 86_400.0
+NO_LIMIT = 7 * 86_400.0  #: seconds for what rewrites a whole table
 _TRIES = 5  #: of a transaction that lost against another host's
 _SETTINGS = {
     "search_path": SCHEMA,
@@ -91,8 +91,16 @@ class Link:
     whether its write happened.
     """
 
-    def __init__(self, address: DatabaseAddress, *, read_only: bool = False, hold: Hold = "") -> None:
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        *,
+        read_only: bool = False,
+        hold: Hold = "",
+        statement_seconds: float = STATEMENT_SECONDS,
+    ) -> None:
         self._address = address
+        self._statement_seconds = statement_seconds
         self._where = str(address)
         self._read_only = read_only
         self._hold = hold
@@ -129,7 +137,7 @@ class Link:
     async def rebuild(self, sql: str) -> None:
         """Run a statement that can be part of no transaction, however long it takes."""
         async with self._locked() as connection:
-            await connection.execute(sql, timeout=_NO_LIMIT)
+            await connection.execute(sql, timeout=NO_LIMIT)
 
     async def fetch_all(self, queries: Sequence[Query]) -> list[list[Row]]:
         """Run reading statements that see one moment; return the rows of each."""
@@ -186,13 +194,12 @@ class Link:
         """
         async with self._locked() as connection:
             if connection is not self._hearing:
-                heard = self._heard = anyio.Event()
                 await connection.add_listener(
                     channel, lambda _connection, _pid, _channel, told: None if told == ours else self._heard.set()
                 )
-                connection.add_termination_listener(lambda _connection: heard.set())
+                connection.add_termination_listener(lambda _connection: self._heard.set())
                 if self._hearing is not None:
-                    heard.set()  # what was told since the last connection ended, nobody has heard
+                    self._heard.set()  # what was told since the last connection ended, nobody has heard
                 self._hearing = connection
         with anyio.move_on_after(seconds):
             await self._heard.wait()
@@ -220,7 +227,9 @@ class Link:
             raise errors.closed(self._where)
         if self._connection is None or self._connection.is_closed():
             try:
-                self._connection = await _connect(self._address, self._hold, read_only=self._read_only)
+                self._connection = await _connect(
+                    self._address, self._hold, self._statement_seconds, read_only=self._read_only
+                )
             except Busy as error:
                 if not self._opened:
                     raise
@@ -275,7 +284,9 @@ async def _count(connection: asyncpg.Connection, sql: str, values: Sequence[Any]
     return int(status.rpartition(" ")[2])
 
 
-async def _connect(address: DatabaseAddress, hold: Hold, *, read_only: bool) -> asyncpg.Connection:
+async def _connect(
+    address: DatabaseAddress, hold: Hold, statement_seconds: float, *, read_only: bool
+) -> asyncpg.Connection:
     """Connect to the first host that answers, and inspect it."""
     password = address.password.get_secret_value() if address.password is not None else None
     connection = await asyncpg.connect(
@@ -286,7 +297,7 @@ async def _connect(address: DatabaseAddress, hold: Hold, *, read_only: bool) -> 
         password=password,
         ssl=_tls(address),
         timeout=CONNECT_SECONDS,
-        command_timeout=STATEMENT_SECONDS,
+        command_timeout=statement_seconds,
         server_settings={**_SETTINGS, "application_name": f"{_APPLICATION}{socket.gethostname()[:40]}:{os.getpid()}"},
         target_session_attrs="any" if read_only or len(address.hosts) == 1 else "read-write",
     )
@@ -341,12 +352,24 @@ async def _take_hold(connection: asyncpg.Connection, where: str, hold: Hold) -> 
 def _tls(address: DatabaseAddress) -> ssl.SSLContext | bool:
     if address.tls == "disable":
         return False
-    context = ssl.create_default_context(cafile=str(address.root_certificate) if address.root_certificate else None)
+    root, own, key = (
+        str(file) if file else None for file in (address.root_certificate, address.certificate, address.key)
+    )
+    try:
+        context = ssl.create_default_context(cafile=root)
+        if own is not None:
+            context.load_cert_chain(own, key)
+    except OSError as error:
+        names = ", ".join(file for file in (root, own, key) if file)
+        raise StoreError(
+            f"A certificate or its key cannot be read: {names}.",
+            code="database_tls",
+            remedy="Correct sslrootcert, sslcert and sslkey in [store] url.",
+            detail=str(error),
+        ) from None
     context.check_hostname = address.tls == "verify-full"
     if address.tls == "require":
         context.verify_mode = ssl.CERT_NONE
-    if address.certificate is not None:
-        context.load_cert_chain(str(address.certificate), str(address.key) if address.key else None)
     return context
 
 

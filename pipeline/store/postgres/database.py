@@ -170,20 +170,16 @@ class PostgresDatabase(PostgresRecords):
 
     async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
         unheard, self._unheard = self._unheard, []
+        now = anyio.current_time()
+        tells = leaves_work(group) and now - self._told_at >= _SELDOM
         try:
-            return await self._writing().transaction_in_lock(partial(self._write_in, group, unheard))
+            replies = await self._writing().transaction_in_lock(
+                partial(write, group, unheard, self._name if tells else "")
+            )
         except BaseException:
             self._unheard = [*unheard, *(request.claim for request in group if request.claim is not None)]
             raise
-
-    async def _write_in(
-        self, group: Sequence[WriteRequest], unheard: Sequence[Claim], transaction: Transaction
-    ) -> list[WriteReply]:
-        replies = await write(transaction, group, unheard)
-        now = anyio.current_time()
-        if leaves_work(group) and now - self._told_at >= _SELDOM:
-            self._told_at = now
-            await transaction.fetch(queries.TELL, self._name)
+        self._told_at = now if tells else self._told_at
         return replies
 
     def _writing(self) -> Link:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import StoreError
 from pipeline.store.migration import Migration
-from pipeline.store.postgres.connection import Link, Transaction
+from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction
 from pipeline.store.postgres.schema import MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
 
 _THERE = "SELECT to_regclass($1)::text"
@@ -24,7 +24,7 @@ async def migrate(address: DatabaseAddress, migrations: Sequence[Migration] = MI
         DatabaseAway: it does not answer now.
         StoreError: it comes from a newer release, or cannot be changed.
     """
-    connection = Link(address)
+    connection = Link(address, statement_seconds=NO_LIMIT)
     await connection.open()
     try:
         return await connection.transaction(lambda transaction: _migrate(transaction, address, migrations))

@@ -24,11 +24,12 @@ from pipeline.store.write_group import (
 
 
 async def write(
-    transaction: Transaction, group: Sequence[WriteRequest], unheard: Sequence[Claim] = ()
+    group: Sequence[WriteRequest], unheard: Sequence[Claim], tells: str, transaction: Transaction
 ) -> list[WriteReply]:
     """Write a group inside an open transaction; return one reply per request.
 
     ``unheard``: earlier claims of which nobody knows whether they were written; what they took is given back.
+    ``tells``: the name by which others are told that there is work; empty: they are not.
     Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
     that is parked in it.
     """
@@ -36,6 +37,8 @@ async def write(
     changed = await _change(transaction, group)
     await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
+    if tells:
+        await transaction.fetch(queries.TELL, tells)
     return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
 
 
