@@ -110,9 +110,10 @@ def test_a_wall_of_minutes_is_told_from_one_of_calls() -> None:
     assert 1_770 <= limit <= 1_800
 
 
-def test_an_hourly_wall_that_nobody_names_is_learned() -> None:
-    """It opens again within the hour, and is no daily one."""
-    it = sender({"requests_per_hour": 120}, 1)
+@pytest.mark.parametrize("retry_after", [None, 300.0], ids=["no header", "five minutes"])
+def test_an_hourly_wall_that_nobody_names_is_learned(retry_after: float | None) -> None:
+    """It opens again within the hour, and is no daily one, however late it is known."""
+    it = sender({"requests_per_hour": 120}, 1, retry_after=retry_after)
     run_virtual(it.send(DAY))
     assert it.refused(0, 3 * HOUR) <= 12
     assert it.refused(3 * HOUR, DAY) <= 0.005 * it.used(3 * HOUR, DAY)

@@ -30,7 +30,7 @@ _SLOWEST = 300.0  #: seconds between two calls that are refused, at most
 _TRIALS = (480.0, 3_600.0, 14_400.0, 43_200.0)  #: seconds between two trials; the last repeats
 _LATE = (30.0, 600.0)  #: seconds after midnight of its trials: clocks differ
 _PASSING = 1  #: trial that nothing is learned from: what opens so soon was trouble, not a wall
-_WITHIN_HOUR = 4_500.0  #: seconds in which an hour's wall has opened, trials included
+_HOUR = SPANS["hour"] + 15.0  #: seconds after the first refusal by which an hour's wall has opened
 _ANSWER = 30.0  #: seconds that a trial's answer is waited for
 _LOOK = 1.0  #: seconds after which is looked whether it is there
 _FAR = 2 * _DAY  #: seconds; a trial further away was set by a clock that has been set back
@@ -85,7 +85,7 @@ class _Closed:
             return "day", _LATE[0]
         if self.trials <= _PASSING:
             return None
-        if now - self.since <= _WITHIN_HOUR:
+        if self.refused_at < self.since + _HOUR:
             return "hour", None
         return "day", None if self.refused_at < self.borders[0] <= now else now % _DAY
 
@@ -312,7 +312,7 @@ class Wall:
             for name, window in self.windows.items()
         }
         first = self.windows["requests_per_day"].first_back() + 1
-        self.closed = _Closed(since, turn, [first, begin + _DAY, begin + 2 * _DAY], met)
+        self.closed = _Closed(since, turn, [first, since + _HOUR, begin + _DAY, begin + 2 * _DAY], met)
         self.closed.refuse(now)
         self._streak = None
 
