@@ -368,9 +368,14 @@ class SpentWindow:
 class Parked:
     """A lane that takes no new work until a time; survives restarts."""
 
-    scope: str  #: a lane's name
+    scope: str  #: a lane's name; followed by ``@`` and a host's, it rests on that host only
     until: float  #: epoch seconds
     trouble: Trouble
+
+    @property
+    def lane(self) -> str:
+        """The name of the lane."""
+        return self.scope.partition("@")[0]
 
 
 @dataclass(frozen=True, slots=True)

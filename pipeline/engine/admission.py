@@ -53,16 +53,28 @@ class LaneAdmission:
     What rests until a time is a row of the database, whichever process has parked it; this is a view of those rows. A lane
     that opens within the patience is *paused*: it is waited for. One that opens later is *closed*: the run may end without
     it. The budget and the output folder close lanes for this run only.
+
+    ``host``: this one's name, where several work on the queue. A site that must be asked politely counts by the address:
+    the lane that asks it rests on one host, and goes on on the others.
     """
 
     def __init__(
-        self, metrics: PoolMetrics, clock: Clock, rng: Random, run_end: RunEnd, *, in_hand: int, patience: float
+        self,
+        metrics: PoolMetrics,
+        clock: Clock,
+        rng: Random,
+        run_end: RunEnd,
+        *,
+        in_hand: int,
+        patience: float,
+        host: str = "",
     ) -> None:
         self._metrics = metrics
         self._clock = clock
         self._run_end = run_end
         self._in_hand = in_hand
         self._patience = patience
+        self._host = host
         self._resting: dict[Lane, _Rest] = {}  # as last read, and what was parked here since
         self._closed: set[Lane] = set()  # for this run
         self._over_budget = False  # the paying lane goes on in rounds
@@ -114,10 +126,13 @@ class LaneAdmission:
     def see(self, parked: Sequence[Parked]) -> None:
         """Take in which lanes are parked, by whichever process."""
         known, self._resting = self._resting, {}
-        for each in parked:
-            if each.scope in _LANES:
-                self._rest(Lane(each.scope), each, known.get(Lane(each.scope)))
+        for each in sorted(parked, key=lambda each: each.until):  # the later of two counts
+            if each.lane in _LANES and each.scope in (each.lane, self._scope(Lane(each.lane))):
+                self._rest(Lane(each.lane), each, known.get(Lane(each.lane)))
         self._reopen(self._clock.now())
+
+    def _scope(self, lane: Lane) -> str:
+        return f"{lane.value}@{self._host}" if self._host and lane is Lane.DOWNLOAD else lane.value
 
     def _rest(self, lane: Lane, parked: Parked, known: _Rest | None) -> None:
         told = parked.until - self._clock.now() >= _TOLD or (known is not None and known.told)
@@ -164,7 +179,7 @@ class LaneAdmission:
         now, known = self._clock.now(), self._resting.get(lane)
         if park.until <= now or (known is not None and known.parked.until >= park.until):
             return None
-        parked = Parked(lane.value, park.until, park.trouble)
+        parked = Parked(self._scope(lane), park.until, park.trouble)
         self._rest(lane, parked, known)
         self._reopen(now)
         return parked

@@ -6,7 +6,6 @@ The queue is in the database: what waits costs no memory here. One loop claims; 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, TypeVar
@@ -26,6 +25,7 @@ from pipeline.engine.admission import LaneAdmission, RunEnd
 from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplaceable_spawn
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
+from pipeline.engine.observer import PoolObserver
 from pipeline.engine.store_retry import AwaySteps, retry_while_away
 from pipeline.ports.store import Applied, ApplyAnswer, Database
 
@@ -34,20 +34,6 @@ _log = log.get("engine")
 _DEFAULT = Policy()
 _SET_BACK = 5.0  #: seconds by which a clock is set back that matter; less is its usual correction
 _IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it shorter
-
-
-class PoolObserver:
-    """Is told of every attempt; this one takes no notice.
-
-    What it raises would end the run.
-    """
-
-    def working(self, task: Task) -> AbstractContextManager[object]:
-        """Return a context around the step."""
-        return nullcontext()
-
-    async def ended(self, task: Task, applied: Applied | None) -> None:
-        """Take note of a written outcome; None if it was dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +48,8 @@ class PoolOptions:
     horizon: float = 3600.0  #: what falls due later than this is not waited for: the run may end without it, too
     stop_grace: float = 20.0
     store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
-    family: str = (
-        ""  #: other processes work on the queue; what owners of our own earlier ones begin with. Empty: we are alone
-    )
+    #: Other processes work on the queue; what owners of our own earlier ones begin with. Empty: we are alone.
+    family: str = ""
 
 
 class Pool:
@@ -79,11 +64,13 @@ class Pool:
         self.metrics = PoolMetrics(options.widths)
         self.run_end = RunEnd()
         self.observer = PoolObserver()
+        patience, host = options.patience, options.family.rstrip(":")
         self._admission = LaneAdmission(
-            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience
+            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=patience, host=host
         )
         self._leases = LeaseManager(store, clock, options.lease)
         self._away = AwaySteps(options.store_patience)
+        self._parks = anyio.Lock()  # a park is written whole before or behind a look at the rows
         self._wake = anyio.Event()
         self._halted = anyio.Event()
         self._feeding = 0
@@ -192,7 +179,8 @@ class Pool:
 
     async def _see_parks(self) -> None:
         """Look which lanes are parked; another process may have parked or opened one."""
-        self._admission.see(await self._store.parked(self._clock.now()))
+        async with self._parks:
+            self._admission.see(await self._store.parked(self._clock.now()))
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
         waits = AwayPatience(self._options.store_patience)
@@ -423,13 +411,14 @@ class Pool:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
             return
-        parked = self._admission.park(park, task.kind, _policy(stage))
-        if parked is None:
-            return
-        try:
-            await self._insist(lambda: self._store.park(parked, self._clock.now()))
-        except StoreError as error:
-            self.halt(error.trouble)
+        async with self._parks:
+            parked = self._admission.park(park, task.kind, _policy(stage))
+            if parked is None:
+                return
+            try:
+                await self._insist(lambda: self._store.park(parked, self._clock.now()))
+            except StoreError as error:
+                self.halt(error.trouble)
         if parked.until - self._clock.now() > self._options.patience:
             _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
 

@@ -132,7 +132,10 @@ class Store(Protocol):
         ...
 
     async def park(self, parked: Parked, now: float) -> None:
-        """Let a lane rest until a time, for every process; the later one counts."""
+        """Let a lane rest until a time, for every process; the later one counts.
+
+        A scope that is not a lane's name is only remembered: ``claim`` gives what it gave.
+        """
         ...
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:

@@ -67,7 +67,7 @@ def pause(parked: Parked) -> str:
     why, until = clean(parked.trouble.message), iso(parked.until)
     if until in why:  # it says so itself
         return why
-    who = _PARKED.get(parked.scope, clean(parked.scope))
+    who = _PARKED.get(parked.lane, clean(parked.lane))
     verb = "wait" if who.endswith(("s", "es")) else "waits"
     return f"{who} {verb} until {until}: {why}"
 

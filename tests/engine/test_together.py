@@ -10,10 +10,11 @@ import pytest
 
 from pipeline.core.errors import DatabaseAway, StoreError
 from pipeline.core.model import Lane, Parked, Placed, Task, Trouble
-from pipeline.core.outcome import Done, Outcome
+from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck
+from pipeline.engine.pool import Pool
 from tests.support.clock import EPOCH, run_virtual
-from tests.support.engine_harness import CountingStore, EngineHarness, engine, new, task_type
+from tests.support.engine_harness import WIDTHS, CountingStore, EngineHarness, engine, new, task_type
 from tests.support.memory_database import MemoryDatabase
 
 
@@ -118,5 +119,37 @@ def test_a_process_that_hears_nothing_looks_by_itself(error: Any, halts: bool) -
             await anyio.sleep(31)
             pool.feeding(-1)
         assert (pool.run_end.halted is not None, len(step.at)) == (halts, int(not halts))
+
+    run_virtual(scenario())
+
+
+def test_a_site_that_refuses_one_address_is_asked_from_another() -> None:
+    """The lane of downloads rests on the host that was refused, in its next process too; on another it goes on."""
+    asked: list[tuple[float, str]] = []
+    refused = Trouble("bot_check", "YouTube refuses this address.")
+
+    async def fetch(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        assert task.lease is not None
+        host = task.lease.owner.partition(":")[0]
+        asked.append((anyio.current_time(), host))
+        bad = host == "one" and anyio.current_time() < 9_000
+        return Park("download", EPOCH + 9_000, refused) if bad else Done()
+
+    it = engine(task_type("k", ("go", Lane.DOWNLOAD, fetch)), widths={**WIDTHS, Lane.DOWNLOAD: 1})
+
+    def on(host: str) -> Pool:
+        return it.pool(owner=f"{host}:1", family=f"{host}:", patience=600)
+
+    async def scenario() -> None:
+        await on("one").submit(new("k", "go", "a", "b", "c"))
+        assert set((await on("one").run()).parked) == {Lane.DOWNLOAD}
+        assert set((await on("one").run()).parked) == {Lane.DOWNLOAD}
+        assert [host for _, host in asked] == ["one"]
+        assert [each.scope for each in await it.store.inner.parked(it.clock.now())] == ["download@one"]
+        other = await on("two").run()
+        assert (other.parked, [host for _, host in asked]) == ({}, ["one", "two", "two"])
+        await anyio.sleep(9_000)
+        await on("one").run()
+        assert set((await it.states()).values()) == {"done"}
 
     run_virtual(scenario())

@@ -204,7 +204,7 @@ class SendsABatchWithoutAsking(World):
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ActsWithoutAsking, "twice", 1),
-    (WritesUnderALostLease, "lost lease", 48),
+    (WritesUnderALostLease, "lost lease", 312),
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
     (HidesItsDoubts, "twice", 45),

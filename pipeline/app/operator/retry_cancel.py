@@ -157,7 +157,7 @@ class _Operator:
         if lanes:
             await end_waits(self.database)
         wanted = {lane.value for lane in lanes}
-        parked = {each.scope for each in await self.database.parked(self.now)} & wanted
+        parked = {each.scope for each in await self.database.parked(self.now) if each.lane in wanted}
         if Lane.DOWNLOAD in lanes and await _end_pause(self.settings, self.database, ()):
             parked.add(Lane.DOWNLOAD.value)
         if parked:

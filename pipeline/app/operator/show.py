@@ -33,7 +33,7 @@ async def show(settings: Settings, item: str) -> ItemView:
         results = await database.results([found.subject]) if found.subject else []
         publish = next((task for task in tasks if task.kind == "publish"), None)
         written = PublishData.of(publish) if publish is not None else PublishData()
-        parked = {park.scope: park for park in await database.parked(SystemClock().now())}
+        parked = {park.lane: park for park in await database.parked(SystemClock().now())}
         counts, lines = await noted(database), [task for task in related if task.kind == "item"] or [found]
         over = [task for task in tasks if task.state in (State.HELD, State.FAILED) and not counts(task, lines)]
         state, explanation, step = _explain_over(tasks, over, parked) if over else _explain(tasks, parked)

@@ -20,7 +20,7 @@ async def find_waits(database: Database, now: float, *, running: bool, stopped: 
     """
     next_run = "waits for the next run; see first what needs attention" if stopped else "goes on with the next run"
     only_due = WaitView("due", "waits for its turn" if running else next_run, 0, None, None, False, "")
-    parked = {each.scope: each for each in await database.parked(now)}
+    parked = {each.lane: each for each in await database.parked(now)}
     groups = [group for group in await database.pending(now) if group.example.kind != "batch"]  # its analyses wait
     names = await item_names(database, [group.example for group in groups])
     found: dict[tuple[str, str, bool], WaitView] = {}

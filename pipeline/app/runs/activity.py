@@ -18,7 +18,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, Spend, State, Task
 from pipeline.core.text import TextSet
-from pipeline.engine.pool import PoolObserver
+from pipeline.engine.observer import PoolObserver
 from pipeline.ingest.enqueue import EnqueueReport
 from pipeline.ingest.payloads import ItemData, PublishData
 from pipeline.ports.store import Applied, Records, read_pages
@@ -91,7 +91,7 @@ def fate_of(data: PublishData, started: float) -> str:
 
 
 class RunActivity(PoolObserver):
-    """Watches the pool of one run (``engine.pool.PoolObserver``).
+    """Watches the pool of one run (``engine.observer.PoolObserver``).
 
     ``published`` is told the key of each video that was written, and ``entered`` what is in the ledger.
     """

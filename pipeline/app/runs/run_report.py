@@ -247,7 +247,7 @@ def exit_verdict(
         return ExitCode.QUOTA, time_up
     if ending.parked:
         first = min(ending.parked.values(), key=lambda parked: parked.until)
-        return ExitCode.QUOTA, _paused(first, waiting.get(first.scope, 0))
+        return ExitCode.QUOTA, _paused(first, waiting.get(first.lane, 0))
     query = gravest(queries)
     if query is not None and query[0] is not ExitCode.INCOMPLETE:
         return query

@@ -53,7 +53,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
     if value.parked:
-        parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
+        parts += section("parked", [_parked(entry, value.waiting.get(entry.lane, 0), now) for entry in value.parked])
         parts.append(remedy("reelmill retry --parked opens before the time"))
     parts += section("batches", [_batch(entry, now) for entry in value.batches]) if value.batches else []
     parts += [*waiting_section(value, now), *quota_section(value, now), *unlisted_section(value)]
