@@ -85,15 +85,16 @@ class PostgresProcess:
         self._run("pg_ctl", "stop", "-w", "-s", "-D", self._data, "-m", mode)
 
     def _run(self, program: str, *given: str) -> None:
-        ended = subprocess.run(
-            [str(self._programs / program), *given],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # no pipe: the server would keep it open
-            stderr=(self._folder / "errors").open("w"),
-            check=False,
-            **_as_account(self._account),
-        )
+        with (self._folder / "errors").open("w") as errors:
+            ended = subprocess.run(
+                [str(self._programs / program), *given],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # no pipe: the server would keep it open
+                stderr=errors,
+                check=False,
+                **_as_account(self._account),
+            )
         if ended.returncode:
             said = (self._folder / "errors").read_text() + _read(self._folder / "log")
             raise RuntimeError(f"{program} ended with {ended.returncode}:\n{said}")

@@ -1,0 +1,141 @@
+"""The command line on a PostgreSQL database: made once, refused where it cannot be right, operated beside others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from pipeline.config.database_address import parse_address
+from pipeline.core.model import State
+from pipeline.store.postgres.connection import Hold
+from pipeline.store.postgres.database import PostgresDatabase, open_database
+from tests.conformance.store_kit import bring
+from tests.support.cli import command, toml
+from tests.support.media import clips
+from tests.support.postgres import Databases, databases
+
+__all__ = ["databases"]
+PROVIDER = {"kind": "local", "base_url": "http://127.0.0.1:9"}
+
+
+@pytest.fixture
+def url(databases: Databases) -> Iterator[str]:
+    """The address of an empty database."""
+    with asyncio.Runner() as runner:
+        lent = databases.lent()
+        yield runner.run(lent.__aenter__())
+        runner.run(lent.__aexit__(None, None, None))
+
+
+def configure(folder: Path, url: str, **sections: dict[str, object]) -> Path:
+    """Write a configuration that names the database, and return its folder."""
+    key = folder / "key"
+    key.write_text("k", encoding="utf-8")
+    provider = {**PROVIDER, "key_file": str(key), **sections.pop("provider", {})}
+    (folder / "reelmill.toml").write_text(
+        toml({"provider": provider, "store": {"url": url}, **sections}), encoding="utf-8"
+    )
+    return folder
+
+
+@contextmanager
+def at_work(url: str, hold: Hold) -> Iterator[None]:
+    """Hold the database as another process does, with an item that failed."""
+
+    async def begin() -> PostgresDatabase:
+        database = await open_database(parse_address(url), hold=hold)
+        await bring(database, State.FAILED, "file:/films/a.mp4", kind="item")
+        return database
+
+    with asyncio.Runner() as runner:
+        database = runner.run(begin())
+        try:
+            yield
+        finally:
+            runner.run(database.aclose())
+
+
+def test_migrate_makes_the_tables_once(tmp_path: Path, url: str, databases: Databases) -> None:
+    """Without them nothing begins, and the sentence says what to do; twice is once; a file needs no such command."""
+
+    async def create(statement: str) -> None:
+        link = await asyncpg.connect(databases.server.url("postgres"))
+        await link.execute(statement)
+        await link.close()
+
+    asyncio.run(create("CREATE DATABASE bare"))
+    try:
+        folder = configure(tmp_path, url.replace(f"/{parse_address(url).name}?", "/bare?"))
+        for words in (("status",), ("run", "a.mp4"), ("retry", "--failed")):
+            early = command(folder, *words)
+            assert early.code == 2
+            assert "reelmill migrate" in early.err
+        assert "none -> " in command(folder, "migrate").out
+        assert "up to date" in command(folder, "migrate").out
+        assert command(folder, "migrate", "--json").json["before"] > 0
+        assert command(folder, "status").code == 0
+    finally:
+        asyncio.run(create("DROP DATABASE bare WITH (FORCE)"))
+    (tmp_path / "reelmill.toml").write_text("", encoding="utf-8")
+    assert command(tmp_path, "migrate").code == 2
+
+
+def test_an_operator_works_beside_a_run(tmp_path: Path, url: str) -> None:
+    """Who is at work is told; `retry` and `cancel` go on, what needs the database for itself says who has it."""
+    folder = configure(tmp_path, url)
+    with at_work(url, "beside"):
+        status = command(folder, "status", "--json").json
+        assert ":" in status["running"]
+        assert command(folder, "retry", "--failed").code == 0
+        assert command(folder, "cancel", "--all").code == 0
+        busy = command(folder, "prune", "--runs", "10", "--yes")
+        assert busy.code == 75
+        assert status["running"] in busy.err
+    assert command(folder, "status", "--json").json["running"] == ""
+    assert command(folder, "prune", "--runs", "10", "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [({"budget": {"max_usd_per_run": 1.0}}, "spending limit"), ({"provider": {"api": "v1.2"}}, "API v1.2")],
+)
+def test_a_run_that_cannot_share_says_why(
+    tmp_path: Path, url: str, sections: dict[str, dict[str, object]], why: str
+) -> None:
+    """A limit of money counts one process's calls only; an API without keys cannot tell two calls from one."""
+    clips(tmp_path / "films", 1)
+    folder = configure(tmp_path, url, **sections)
+    with at_work(url, "beside"):
+        refused = command(folder, "run", "films")
+        assert refused.code == 75
+        assert why in refused.err
+
+
+def test_a_platform_of_its_own_for_each_host_is_refused(tmp_path: Path, url: str) -> None:
+    """They would know nothing of each other's videos; the remedy names the command."""
+    (tmp_path / "reelmill.toml").write_text(
+        toml({"provider": {"kind": "local"}, "store": {"url": url}}), encoding="utf-8"
+    )
+    refused = command(tmp_path, "run", "a.mp4")
+    assert refused.code == 2
+    assert "reelmill platform" in refused.err
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    """One sentence with host, database and role, for a look and for a run, which waits a little before."""
+    address = replace(parse_address("postgresql://mill@127.0.0.1/films"), hosts=(("127.0.0.1", 1),))
+    url = "postgresql://mill@127.0.0.1:1/films"
+    (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+    folder = configure(tmp_path, url, store={"url": url, "password_file": "secret", "patience": 0})
+    clips(tmp_path / "films", 1)
+    for words in (("status",), ("migrate",), ("run", "films")):
+        ended = command(folder, *words)
+        assert ended.code == 2
+        assert f"he {address}" in ended.err
+        assert "hunter2" not in ended.out + ended.err
