@@ -6,10 +6,14 @@ The enumeration of every moment is in ``test_crash_enumeration.py``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from pipeline.core.model import Selection, State, Task
+from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
 from tests.faults.crash_scenes import youtube
 from tests.simulation.schedule import Fault
@@ -61,17 +65,30 @@ def test_a_held_question_that_a_person_lets_be_asked_again_is_told(tmp_path: Pat
     assert sorted(rig.platform.effects().values())[-2:] == [1, 2]
 
 
+class _OneIsSlow(ClientV12):
+    """Sends a second upload only after a minute."""
+
+    sent = 0
+
+    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
+        self.sent += 1
+        if self.sent == 2:
+            await anyio.sleep(60)
+        return await super().create_asset(upload, still_ours)
+
+
 def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:
     """One task is there and two addresses could have left it: neither takes it, because the wrong one might."""
-    rig = rig_for(tmp_path, ClientV12, provider={"api": "v1.2"}, lanes={"upload": 2})
-    calm, quiet = rig_for(tmp_path, ClientV12, provider={"api": "v1.2"}, lanes={"upload": 2}), Wreck()
+    rig = rig_for(tmp_path, _OneIsSlow, provider={"api": "v1.2"}, lanes={"upload": 2})
+    calm, quiet = rig_for(tmp_path, _OneIsSlow, provider={"api": "v1.2"}, lanes={"upload": 2}), Wreck()
     entries = [youtube(1), youtube(2)]
     run_virtual(calm.run(entries, quiet))
-    second = [number for number, name in enumerate(quiet.calls, 1) if name == "api.create_asset"][1]
+    second = quiet.calls.index("api.create_asset", quiet.calls.index("api.create_asset") + 1)
+    arrived = quiet.calls.index("store.apply", second) + 1  # the outcome of the first, while the second is on its way
 
     async def both() -> dict[str, int]:
         try:
-            await rig.run(entries, Wreck((second, "before")))
+            await rig.run(entries, Wreck((arrived, "before")))
         except* Crash:
             pass
         return dict((await rig.run(entries, seed=2)).items)
