@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from pipeline.app.wiring.database import shared_database
+from pipeline.app.wiring.database import check_shared, shared_database
 from pipeline.config.settings import load
 from pipeline.core.errors import ConfigError
 
@@ -47,3 +48,15 @@ def test_a_wrong_address_is_told_with_its_place_and_without_a_password(tmp_path:
     assert f"{path}, line 2: [store] url: holds a password" in str(caught.value)
     assert "hunter2" not in f"{caught.value.trouble}"
     assert "more" not in str(caught.value)
+
+
+def test_without_the_driver_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever installed Reelmill for one machine is told what a shared database needs."""
+    env = {"REELMILL_STORE__URL": "postgresql://m@db/f", "REELMILL_PROVIDER__BASE_URL": "http://h"}
+    settings = load(None, env=env)
+    check_shared(settings)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigError) as caught:
+        check_shared(settings)
+    assert "pip install 'reelmill[postgres]'" in caught.value.trouble.remedy
+    check_shared(load(None, env={}))
