@@ -131,8 +131,9 @@ class TwelveLabs:
         return await self.caller.call(self.dialect.create_asset(upload), still_ours=still_ours)
 
     async def find_asset(self, upload: NewUpload) -> str | None:
-        dialect, since = self.dialect, platform_time(self.caller, upload.since)
+        dialect = self.dialect
         found = await list_back(self.caller, lambda page: dialect.find_assets(upload, page), upload.since)
+        since = platform_time(self.caller, upload.since)  # the answers have told the platform's clock
         if upload.belonging is not None:
             taken = await upload.belonging({each.id: each.label for each in found if is_young(each, since)})
             upload = replace(upload, taken=taken)

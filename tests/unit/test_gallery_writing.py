@@ -401,9 +401,15 @@ def test_damaged_rows_cost_only_themselves(tmp_path: Path) -> None:
         import aiosqlite
 
         async with aiosqlite.connect(place.library.state / "reelmill.db") as db:
-            await db.execute("UPDATE result SET body = '[1, {\"a\": null}]' WHERE job = 'chapters'")
-            await db.execute("UPDATE result SET body = '\"text\"', meta = '{\"notes\": 5}' WHERE job = 'gist'")
-            await db.execute("UPDATE result SET body = '{\"text\": 7}' WHERE job = '_captions'")
+            await db.execute(
+                "UPDATE result SET packed = NULL, meta = '{}', body = '[1, {\"a\": null}]' WHERE job = 'chapters'"
+            )
+            await db.execute(
+                "UPDATE result SET packed = NULL, body = '\"text\"', meta = '{\"notes\": 5}' WHERE job = 'gist'"
+            )
+            await db.execute(
+                "UPDATE result SET packed = NULL, meta = '{}', body = '{\"text\": 7}' WHERE job = '_captions'"
+            )
             await db.execute('UPDATE run SET summary = \'{"this_run": 5, "usd": "x", "note": 9}\'')
             await db.commit()
 
