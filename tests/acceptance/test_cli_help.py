@@ -28,6 +28,7 @@ COMMANDS = (
     "cancel",
     "search",
     "ask",
+    "migrate",
     "classify",
     "indexes",
     "videos",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.store.sqlite.packing import pack, unpack
 from tests.faults.siege import children
 from tests.support.cli import KEY, Ended, Platform, Terminal, customer, serving, until
 from tests.support.media import clips
@@ -20,8 +23,31 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 def kept(folder: Path, secret: str) -> list[str]:
-    """Return the files below a folder that hold a secret, database and write-ahead log included."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    """Return the files below a folder that hold a secret, database and write-ahead log included, packed answers too."""
+    return [str(path) for path in folder.rglob("*") if path.is_file() and secret.encode() in content(path)]
+
+
+def content(path: Path) -> bytes:
+    """Return a file's bytes, and of a database of ours what its packed answers say."""
+    written = path.read_bytes()
+    if not written.startswith(b"SQLite format 3"):
+        return written
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        if not database.execute("SELECT 1 FROM pragma_table_info('result') WHERE name = 'packed'").fetchone():
+            return written
+        rows = database.execute("SELECT subject, job, fingerprint, body, meta, created, packed FROM result").fetchall()
+    return b"\0".join([written, *(str(unpack(row)).encode() for row in rows)])
+
+
+def test_a_secret_in_a_packed_answer_is_found(tmp_path: Path) -> None:
+    """The look itself: a database keeps long answers packed, where no search of its bytes finds a word."""
+    with closing(sqlite3.connect(tmp_path / "reelmill.db")) as database:
+        database.execute("CREATE TABLE result (subject, job, fingerprint, body, meta, created, packed)")
+        row = pack(("video", "gist", "1", f"{KEY} {'and more ' * 50}", "{}", 0.0))
+        database.execute("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        database.commit()
+    assert KEY.encode() not in (tmp_path / "reelmill.db").read_bytes()
+    assert kept(tmp_path, KEY) == [str(tmp_path / "reelmill.db")]
 
 
 def check_silent(ended: Ended, secret: str = KEY) -> None:

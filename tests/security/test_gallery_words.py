@@ -18,12 +18,14 @@ from pipeline.gallery.values import SourceKind
 from pipeline.ingest.payloads import ItemData, LineData
 from pipeline.sink.disk import DiskSink
 from pipeline.store.sqlite.database import open_database
+from pipeline.store.sqlite.packing import pack, unpack
 from tests.support.gallery_library import Library
 
 KEY = "tlk_planted-key-7f3a9c51"
 SIGNED = "https://bucket.example/films/a.mp4?X-Amz-Signature=5eCrEt00&X-Amz-Credential=AKIA5eCrEt00"
 HOSTILE = "</script><script>alert(1)</script>"
 COOKIE = "/run/5eCrEt00/youtube-cookies.txt"
+ANSWER = "subject, job, fingerprint, body, meta, created, packed"
 
 
 def words(folder: Path, **more: Any) -> SafeWords:
@@ -162,9 +164,12 @@ async def _plant(library: Library) -> None:
             " WHERE kind = 'item'",
             (secret, json.dumps({secret: secret}), json.dumps([secret])),
         )
-        await db.execute(
-            "UPDATE result SET meta = json_set(meta, '$.notes', json(?), '$.model', ?)", (json.dumps([secret]), secret)
-        )
+        for row in await db.execute_fetchall(f"SELECT {ANSWER}, id FROM result"):
+            *answer, number = row
+            subject, job, fingerprint, body, meta, created = unpack(tuple(answer))
+            meta = json.dumps({**json.loads(meta), "notes": [secret], "model": secret})
+            planted = pack((subject, job, fingerprint, body, meta, created))
+            await db.execute(f"REPLACE INTO result ({ANSWER}, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*planted, number))
         await db.execute("UPDATE task SET state = 'failed', trouble = ? WHERE kind = 'analysis'", (trouble,))
         await db.commit()
 
