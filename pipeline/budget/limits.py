@@ -76,12 +76,13 @@ class SpendingLimits:
     def reserve(self, spend: Spend, instead: Spend | None = None) -> Trouble | None:
         """Reserve the entry's amount and return None, or return the limit that refuses it.
 
+        A free call passes no limit, even where one is passed already: nothing would ever end its wait.
         ``instead``: an entry of the ledger that is taken back by the same writing.
         """
         self._pending.pop(spend.key, None)  # its step is repeated: the entry of the first time was never written
         for name, limit, counted in self._limits():
             spent = counted - (instead.usd if instead is not None and self._counts(instead, name) else 0.0)
-            if spent + spend.usd > limit + 1e-9:
+            if spend.usd > 0 and spent + spend.usd > limit + 1e-9:
                 return _refusal(_CALLS.get(spend.what, spend.what), spend.usd, name, limit, spent)
         self._pending[spend.key] = spend.usd
         return None

@@ -74,7 +74,8 @@ def test_a_lock_that_goes_is_waited_for(here: Terminal) -> None:
     free = threading.Event()
     with closing(sqlite3.connect(database(here), isolation_level=None, timeout=30, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
-        until(lambda: not running.alive or "store.retry" in running.said() or "store.busy" in running.said(), "a wait")
+        waits = ("store.retry", "store.busy", "store.away")
+        until(lambda: not running.alive or any(word in running.said() for word in waits), "a wait")
         free.set()
         other.execute("ROLLBACK")
     ended = running.wait()

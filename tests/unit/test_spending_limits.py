@@ -95,10 +95,12 @@ def test_the_limit_itself_may_be_reached() -> None:
 
 
 def test_what_costs_nothing_is_always_admitted() -> None:
-    """A limit of nothing stops paid calls only."""
+    """A limit of nothing, and one that is passed already, stop paid calls only: a free one would wait for ever."""
     it, _ = limits(max_usd_per_run=0.0)
     assert it.reserve_usd(0.0) is None
     assert it.reserve_usd(0.001) is not None
+    it.entered([Spend("doubtful", "analyze", 0.63, 1.0, at=MIDNIGHT + 3600)])
+    assert it.reserve_usd(0.0) is None
 
 
 def test_a_limit_below_one_call_is_told_as_hopeless() -> None:
