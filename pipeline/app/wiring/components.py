@@ -139,8 +139,11 @@ def compose(
     services = Services(api, database, clock, rng, looks)
     adoption = Adoption(api.inventory)
     item = _item_type(settings, services, adapters)
-    patience = settings.store.patience
-    entries = Billing(spending, database, clock, run_id, patience=patience)
+
+    def billing() -> Billing:
+        return Billing(spending, database, clock, run_id, patience=settings.store.patience)
+
+    entries = billing()
     video = VideoTaskType(
         services,
         planner,
@@ -149,9 +152,7 @@ def compose(
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
         # An upload of v1.2 is an entry in the index; one of v1.3 costs nothing.
-        billing=entries
-        if "index_first" in api.features
-        else Billing(spending, database, clock, run_id, patience=patience),
+        billing=entries if "index_first" in api.features else billing(),
         price=plan.prices.indexing,
         adoption=adoption,
     )
@@ -161,17 +162,11 @@ def compose(
         planner,
         _analysis_options(settings, api),
         price=plan.prices.analysis,
-        billing=Billing(spending, database, clock, run_id, patience=patience),
+        billing=billing(),
         adoption=adoption,
         coordinator=coordinator,
     )
-    indexing = IndexingTaskType(
-        services,
-        api.index_api,
-        price=plan.prices.indexing,
-        billing=entries,
-        policy=CallPolicy(settings.policy.attempts, settings.policy.on_ambiguous_create),
-    )
+    indexing = _indexing_type(plan, services, api, entries)
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     parts = (item, playlists, video, analysis, publish, indexing, TranscriptTaskType(services))
@@ -182,6 +177,18 @@ def compose(
     recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
     return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
+
+
+def _indexing_type(plan: RunPlan, services: Services, api: ProviderClient, billing: Billing) -> IndexingTaskType:
+    """Return the type of task that puts a video into an index."""
+    policy = plan.settings.policy
+    return IndexingTaskType(
+        services,
+        api.index_api,
+        price=plan.prices.indexing,
+        billing=billing,
+        policy=CallPolicy(policy.attempts, policy.on_ambiguous_create),
+    )
 
 
 def _item_type(settings: Settings, services: Services, adapters: Adapters) -> ItemTaskType:
