@@ -97,18 +97,18 @@ class AnalysisSearch:
 
     async def find(self, question: Question) -> str | None:
         """Return the id of this very question, or None."""
-        since = platform_time(self._caller, question.since)
         async with self._turn:
             listed = self._listed(question)
             if listed is not None:
-                await self._read_on(listed, since - CLOCK_SKEW)
+                await self._read_on(listed, question.since)
         if listed is not None:
+            since = platform_time(self._caller, question.since)  # the answers have told the platform's clock
             entries = listed.entries.get(question.key, [])
             found = pick_by_label(entries, question.key, since)
             if found or (listed.tells(since - CLOCK_SKEW) and all(entry.id for entry in entries)):
                 return found
         alone = await list_back(self._caller, lambda page: self._analyses.find_analyses(question, page), question.since)
-        return pick_by_label(alone, question.key, since)
+        return pick_by_label(alone, question.key, platform_time(self._caller, question.since))
 
     def _listed(self, question: Question) -> _ListOfAll | None:
         """Return the list of all that serves a look; None: it is made alone."""
@@ -128,9 +128,9 @@ class AnalysisSearch:
         self._since, self._all = None, _ListOfAll(now, monotonic)
         return self._all
 
-    async def _read_on(self, listed: _ListOfAll, floor: float) -> None:
-        """Read one more page, if something younger than ``floor`` may be on it."""
-        if listed.tells(floor) or listed.pages >= _READ or not listed.trusted:
+    async def _read_on(self, listed: _ListOfAll, since: float) -> None:
+        """Read one more page, if something younger than the intent may be on it."""
+        if listed.tells(platform_time(self._caller, since) - CLOCK_SKEW) or listed.pages >= _READ or not listed.trusted:
             return
         try:
             listed.add(await self._caller.call(self._analyses.find_analyses(None, listed.pages + 1)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 
 from pipeline.core.errors import Transient
@@ -187,5 +188,28 @@ def test_a_clock_that_was_set_back_hides_nothing() -> None:
         it.accept(*range(MANY, 2 * MANY))
         ahead = it.clock.now() + 3_000.0
         assert [await it.find(0, None, ahead) for _ in range(20)] == [thing.id] * 20
+
+    run_virtual(go())
+
+
+@pytest.mark.parametrize("ahead", [-3_600.0, 3_600.0])
+def test_a_platform_with_another_clock_hides_nothing(ahead: float) -> None:
+    """Its clock is told by the list that is read, also where a process begins with many looks at one time."""
+
+    async def go() -> None:
+        it = Looks()
+        it.account.behave(ahead=ahead)
+        since = it.clock.now()
+        things = it.accept(*range(MANY))
+        await it.clock.sleep(2.0)
+        found: dict[int, str | None] = {}
+
+        async def look(number: int) -> None:
+            found[number] = await it.find(number, since + 1.0, since)
+
+        async with anyio.create_task_group() as group:
+            for number in range(MANY):
+                group.start_soon(look, number)
+        assert found == {number: thing.id for number, thing in enumerate(things)}
 
     run_virtual(go())
