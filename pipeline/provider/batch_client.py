@@ -13,6 +13,7 @@ from pipeline.ports.video_api import Question
 from pipeline.provider.dialects.batch_protocol import BatchDialect
 from pipeline.provider.dialects.recovery import CLOCK_SKEW
 from pipeline.provider.http.caller import ApiCaller, is_gone
+from pipeline.provider.lost_calls import platform_time
 
 _ALWAYS = 10  #: batches of the first page that are looked into, however old
 _PAGES = 40  #: of a search for a lost batch; five are active at once
@@ -37,9 +38,9 @@ class BatchClient:
         return await self._caller.call(call, still_ours=still_ours, minutes=minutes, tokens=float(tokens))
 
     async def find(self, keys: Collection[str], since: float) -> str | None:
-        floor = since + self._caller.ahead - CLOCK_SKEW
         for page in range(1, _PAGES + 1):
             listed = await self._caller.call(self._dialect.listed(page))
+            floor = platform_time(self._caller, since) - CLOCK_SKEW  # the answer has told the platform's clock
             young = [each for each in listed.entries if each.created is None or each.created >= floor]
             # Our clock may have been set back since: then even what we have just left behind looks older.
             for batch in young if page > 1 else [*young, *listed.entries[len(young) : _ALWAYS]]:

@@ -213,3 +213,21 @@ def test_a_platform_with_another_clock_hides_nothing(ahead: float) -> None:
         assert found == {number: thing.id for number, thing in enumerate(things)}
 
     run_virtual(go())
+
+
+@pytest.mark.parametrize("ahead", [-3_600.0, 3_600.0])
+def test_a_batch_is_found_by_a_platform_with_another_clock(ahead: float) -> None:
+    """The first list of a process tells the clock by which a batch is young, however many others came after it."""
+
+    async def go() -> None:
+        it = Looks()
+        it.account.behave(ahead=ahead)
+        since = it.clock.now()
+        batches = []
+        for thing in it.accept(*range(12)):
+            await it.clock.sleep(2.0)
+            batches.append(it.vendor.make("batch", "", items=[thing.id]))
+        assert it.api.batches is not None
+        assert await it.api.batches.find({"rm-0"}, since) == batches[0].id
+
+    run_virtual(go())
