@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeAlias
 
+from pipeline.core.errors import Permanent
+
 #: Takes a line of the present index; returns the folder that it is about, or nothing where the line is to go.
 Keep: TypeAlias = Callable[[bytes], str]
 #: Takes beginnings of lines; returns the whole lines of those that there are.
@@ -56,6 +58,12 @@ class Removal:
     kept: Sequence[str] = ()
 
 
+class FolderTaken(Permanent):
+    """Another video's results are in that folder; nothing was written."""
+
+    code = "output_taken"
+
+
 class Sink(Protocol):
     """Results on disk. Every file is written whole or not at all."""
 
@@ -64,10 +72,11 @@ class Sink(Protocol):
         """Where changed files were put by this sink, below the output folder."""
         ...
 
-    async def folder(self, subject: str, titles: Sequence[str]) -> str:
+    async def folder(self, subject: str, titles: Sequence[str], *, apart: bool = False) -> str:
         """Return a video's folder name: a title's slug and the key's characters.
 
-        A folder that the video has already keeps its name.
+        A folder that the video has already keeps its name. ``apart``: one that no other video can have, after
+        :class:`FolderTaken`.
         """
         ...
 
@@ -75,6 +84,9 @@ class Sink(Protocol):
         """Write the files and remove unwanted ones; return name → bytes.
 
         What a person has changed since is not lost: it is kept beside, and named in ``edited``.
+
+        Raises:
+            FolderTaken: the ``video.json`` there has another ``key`` than the new one.
         """
         ...
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
-from pipeline.ports.sink import MARK, MARKED, FindLines, IndexStamp, Keep, OutFile, Removal, keep_none
+from pipeline.ports.sink import MARK, MARKED, FindLines, FolderTaken, IndexStamp, Keep, OutFile, Removal, keep_none
 from pipeline.sink import atomic, index_file, layout, record
 from pipeline.sink.homes import Homes
 from pipeline.sink.index_file import INDEX
@@ -43,16 +43,22 @@ class DiskSink:
         self._root = root
         self._resolved = ""
         self.edited: list[str] = []
-        self._homes: Homes | None = None  # the folders of videos, by the key's eight characters
+        self._homes: Homes | None = None  # the folders of videos, by the key's characters
+        self._looking = anyio.Lock()  # for them: once, whoever asks first
 
-    async def folder(self, subject: str, titles: Sequence[str]) -> str:
-        """Return a video's folder name; an existing one is used again."""
-        if self._homes is None:
-            self._homes = await to_thread.run_sync(self._find_homes)
-        tail = layout.key8(subject)
-        known = self._homes.get(tail)
+    async def folder(self, subject: str, titles: Sequence[str], *, apart: bool = False) -> str:
+        """Return a video's folder name; an existing one is used again.
+
+        One with eight characters may turn out to be another video's when it is written.
+        """
+        async with self._looking:
+            if self._homes is None:
+                self._homes = await to_thread.run_sync(self._find_homes)
+            homes = self._homes
+        long, short = layout.key16(subject), layout.key8(subject)
+        known = homes.get(long) or ("" if apart else homes.get(short))
         if not known:
-            self._homes.put(tail, known := layout.folder(subject, titles))
+            homes.put(long if apart else short, known := layout.folder(subject, titles, apart=apart))
         return known
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
@@ -135,6 +141,10 @@ class DiskSink:
             used = {home} if os.listdir(home) else set()
             ours = [RECORD, *atomic.leftovers(home, RECORD)] if recorded else []
             records = [record.parse(atomic.read(home, each, _LARGEST_RECORD)) for each in ours]
+            if record.is_of_another(records, contents):
+                place = self._root / folder
+                remedy = "this is a mistake in Reelmill, or video.json there was changed: move that folder away"
+                raise FolderTaken(f"{place}: another video's results are there.", remedy=remedy)
             before = {name for each in records for name in record.files_of(each)}
             kept = record.carry_over(records[0], contents) if records else frozenset()
             open_dirs = {"": home, **_open_parts(stack, home, {*before, *contents}, contents, used)}

@@ -39,7 +39,7 @@ class Homes:
         """Return where a name is, or the free place where it would be."""
         places, last = self._places, len(self._places) - 1
         place = hash(tail) & last
-        while places[place] and self._name(places[place])[-len(tail) :] != tail:
+        while places[place] and _tail(self._name(places[place])) != tail:
             place = (place + 1) & last
         return place
 
@@ -48,4 +48,8 @@ class Homes:
         self._places = array("L", bytes(2 * before.itemsize * len(before)))
         for begins in before:
             if begins:
-                self._places[self._place(self._name(begins).rpartition(b"--")[2])] = begins
+                self._places[self._place(_tail(self._name(begins)))] = begins
+
+
+def _tail(name: bytes) -> bytes:
+    return name.rpartition(b"--")[2]

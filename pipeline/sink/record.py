@@ -51,6 +51,12 @@ def known_checksums(records: Sequence[Mapping[str, Json]]) -> dict[str, set[str]
     return found
 
 
+def is_of_another(records: Sequence[Mapping[str, Json]], contents: Mapping[str, bytes]) -> bool:
+    """True if these records are of another video than the new one in ``contents``."""
+    there = next((key for each in records if isinstance(key := each.get("key"), str)), None)
+    return there is not None and there != parse(contents.get(RECORD)).get("key", there)
+
+
 def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:
     """Take files and results of the old record over; return the files.
 

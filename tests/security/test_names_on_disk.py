@@ -51,12 +51,12 @@ def everything(folder: Path) -> set[Path]:
 
 @given(NAMES, NAMES)
 def test_a_folder_is_made_of_letters(subject: str, title: str) -> None:
-    """Titles and keys of any kind, and a remembered folder of any kind: one plain name."""
-    for known in ("", title, subject):
-        name = layout.folder(subject, [title], known)
-        assert layout.is_folder(name)
+    """Titles and keys of any kind: one plain name."""
+    for apart in (False, True):
+        name = layout.folder(subject, [title], apart=apart)
+        assert layout.is_video_folder(name)
         assert Path(name).name == name
-        assert len(name.encode()) <= 120
+        assert len(name.encode()) <= (128 if apart else 120)
 
 
 @settings(max_examples=60)

@@ -111,8 +111,8 @@ class FakeSink:
     writings: int = 0  #: of the index
     edited: list[str] = field(default_factory=list)
 
-    async def folder(self, subject: str, titles: Sequence[str]) -> str:
-        return sha256(subject.encode()).hexdigest()[:8]
+    async def folder(self, subject: str, titles: Sequence[str], *, apart: bool = False) -> str:
+        return sha256(subject.encode()).hexdigest()[: 16 if apart else 8]
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         before, new = self.folders.get(folder, {}), {file.name: file.content for file in files}

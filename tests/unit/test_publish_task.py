@@ -123,6 +123,47 @@ def test_a_folder_that_is_known_keeps_its_name_when_the_title_changes(tmp_path: 
         assert folder.startswith("clip-0--")
 
 
+def test_videos_whose_characters_are_the_same_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second gets a longer name; it stays when the state folder is lost, and when one was overwritten."""
+    monkeypatch.setattr(layout, "key8", lambda _subject: "aaaaaaaa")
+    paths, out = clips(tmp_path, 3), tmp_path / "out"
+
+    def run() -> dict[str, str]:
+        life = Life.at(tmp_path, run={"output": out})
+        life.sink = DiskSink(out)  # type: ignore[assignment]
+        assert run_virtual(life.run(items(paths))).exit_code == 0
+        lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+        written = {path.parent.name: json.loads(path.read_text())["key"] for path in out.glob("*--*/video.json")}
+        assert written == {line["folder"]: line["key"] for line in lines}
+        return written
+
+    folders = run()
+    first, *apart = sorted(folders, key=len)
+    assert len({*folders.values()}) == 3
+    assert first in ("clip-0--aaaaaaaa", "clip-1--aaaaaaaa", "clip-2--aaaaaaaa")
+    assert {name.rpartition("--")[2] for name in apart} == {layout.key16(folders[name]) for name in apart}
+    assert all(layout.is_video_folder(name) for name in apart)
+    assert run() == folders
+
+
+def test_a_folder_that_an_earlier_release_gave_to_two_videos_is_given_to_one(tmp_path: Path) -> None:
+    """The video whose results were overwritten finds another's record there: it goes into a folder of its own."""
+    (path,) = clips(tmp_path, 1)
+    life = Life.at(tmp_path, run={"output": tmp_path / "out"})
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    assert run_virtual(life.run(items([path]))).exit_code == 0
+    (record,) = (tmp_path / "out").glob("*--*/video.json")
+    theirs = json.dumps({"key": "sha256:other", "files": []})
+    record.write_text(theirs)
+    assert run_virtual(life.run(items([path]))).exit_code == 0
+    assert record.read_text() == theirs
+    (ours,) = {*(tmp_path / "out").glob("*--*/video.json")} - {record}
+    assert json.loads(ours.read_text())["key"].startswith("sha256:")
+    assert ours.parent.name == f"clip-0--{layout.key16(json.loads(ours.read_text())['key'])}"
+
+
 HOSTILE = [
     "../../etc/passwd",
     "..",

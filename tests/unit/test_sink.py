@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import Permanent, Transient
-from pipeline.ports.sink import OutFile
+from pipeline.ports.sink import FolderTaken, OutFile
 from pipeline.sink import atomic, layout
 from pipeline.sink.disk import DiskSink, _trouble
 from tests.support.clock import run_virtual
@@ -99,7 +99,7 @@ def test_a_slug_is_never_empty_and_never_strange(title: str) -> None:
     assert len(layout.slug(title)) <= 60
     assert layout.is_video_folder(name)
     assert layout.is_file(f"posters/{name}.webp")
-    assert layout.folder("k", ["another"], known=name) == name
+    assert layout.is_video_folder(layout.folder("k", [title], apart=True))
 
 
 @given(st.text(st.sampled_from("कि्षa\u0301\u0e19\u0e49\u0e33👍🏽🇩🇪日 "), min_size=40))
@@ -125,13 +125,36 @@ def test_a_folder_is_named_by_the_first_title_that_has_letters() -> None:
     assert layout.folder("k", ["!?", "…"]).startswith("video--")
 
 
-def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
+@pytest.mark.asyncio
+async def test_a_folder_keeps_its_name_when_the_title_changes(tmp_path: Path) -> None:
     """Known folders stay; one of another video, or a strange one, is not taken over."""
-    first = layout.folder("k", ["Old title"])
-    assert first.startswith("old-title--")
-    assert layout.folder("k", ["New title"], known=first) == first
-    for other in (layout.folder("k2", ["Old title"]), "../" + first, "--" + layout.key8("k")):
-        assert layout.folder("k", ["New title"], known=other) == "new-title--" + layout.key8("k")
+    sink, tail = DiskSink(tmp_path), layout.key8("k")
+    for strange in (f"--{tail}", f"Old title--{tail}", f"old-title--{layout.key8('k2')}", f"old-title--{tail}b"):
+        (tmp_path / strange).mkdir()
+    first = await sink.folder("k", ["New title"])
+    assert first == f"new-title--{tail}"
+    assert await sink.folder("k", ["Newer title"]) == first
+
+
+@pytest.mark.asyncio
+async def test_a_folder_of_another_video_is_not_written(tmp_path: Path) -> None:
+    """Its record names the video, also one that was not shown when its writer died; an odd one names none."""
+    sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
+    ours, theirs = (OutFile("video.json", json.dumps({"key": key})) for key in ("ours", "theirs"))
+    await sink.write(home.name, [OutFile("a.md", "theirs"), theirs])
+    for name in ("video.json", f".video.json.{os.getpid()}-0123456789abcdef.tmp"):
+        (home / "video.json").rename(home / name)
+        before = {path.name: path.read_bytes() for path in home.iterdir()}
+        with pytest.raises(FolderTaken) as caught:
+            await sink.write(home.name, [OutFile("a.md", "ours"), OutFile("b.md", ""), ours])
+        assert str(home) in str(caught.value)
+        assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+    await sink.write(home.name, [OutFile("a.md", "theirs"), theirs])
+    for odd in ('{"key": 7}', "[]", "{"):
+        (home / "video.json").write_text(odd, encoding="utf-8")
+        await sink.write(home.name, [OutFile("a.md", "ours"), ours])
+    assert await sink.folder("k", [""], apart=True) == f"video--{layout.key16('k')}"
+    assert await sink.folder("k", ["T"]) == f"video--{layout.key16('k')}"
 
 
 @pytest.mark.asyncio
@@ -143,7 +166,9 @@ async def test_a_folder_that_is_there_is_not_renamed(tmp_path: Path) -> None:
     assert await DiskSink(tmp_path).folder("another", ["日本語"]) == f"日本語--{layout.key8('another')}"
 
 
-@pytest.mark.parametrize("name", ["video--aaaaaaaa", "united-nations-2--bbbbbbbb", "a--cccccccc"])
+@pytest.mark.parametrize(
+    "name", ["video--aaaaaaaa", "united-nations-2--bbbbbbbb", "a--cccccccc", "a--aaaaaaaabbbbbbbb"]
+)
 def test_folders_of_earlier_releases_are_known(name: str) -> None:
     """What they called a video stays its folder: a library is not renamed."""
     assert layout.is_video_folder(name)
@@ -158,6 +183,7 @@ def test_folders_of_earlier_releases_are_known(name: str) -> None:
 def test_no_other_folder_is_taken_for_one_of_ours(name: str) -> None:
     """Signs, hidden characters, capitals, other forms of the same letters, longer names."""
     assert not layout.is_video_folder(f"{name}--aaaaaaaa")
+    assert not layout.is_video_folder(f"{name}--aaaaaaaabbbbbbbb")
     assert not layout.is_video_folder("日本")
     assert not layout.is_file(f"posters/{name}--aaaaaaaa.webp") or name.isascii()
 

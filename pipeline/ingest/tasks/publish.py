@@ -27,7 +27,7 @@ from pipeline.ingest.stored_json import changed
 from pipeline.ingest.transcripts.lines import TRANSCRIPT, to_files
 from pipeline.ingest.windows.merge import answers_of, merged_results, rendered
 from pipeline.kit.job import Video
-from pipeline.ports.sink import OutFile, Sink
+from pipeline.ports.sink import FolderTaken, OutFile, Sink
 
 _FORMAT = 1  #: of video.json
 
@@ -69,7 +69,6 @@ class PublishTaskType:
         answers = {answer for _, result in written for answer in answers_of(result)}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), written)
-        folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
         files, by_request, unrendered = _rendered(Video(task.key, video.length, title), name, written)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results, {file.name for file in files})
@@ -80,7 +79,7 @@ class PublishTaskType:
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", json_text(card)))
         try:
-            sizes = await self._sink.write(folder, files)
+            folder, sizes = await self._put(task.key, data.folder, folder_titles(list(lines.values())), files)
         except Transient as error:  # the disk's trouble, not this video's
             return Park("output", 0.0, error.trouble)
         now, new = self._clock.now(), [result for request, result in written if _is_new(request, result, data)]
@@ -102,6 +101,20 @@ class PublishTaskType:
         if faults := [*faults, *unrendered]:  # the other jobs' files are there
             return Fail(faults[0], stage=task.stage, data=data.to_json())
         return Done(data=data.to_json(), results=made)
+
+    async def _put(
+        self, subject: str, known: str, titles: Sequence[str], files: Sequence[OutFile]
+    ) -> tuple[str, Mapping[str, int]]:
+        """Write a video's folder; return its name, and name → bytes.
+
+        One of its own where another video has it.
+        """
+        folder = known or await self._sink.folder(subject, titles)
+        try:
+            return folder, await self._sink.write(folder, files)
+        except FolderTaken:
+            folder = await self._sink.folder(subject, titles, apart=True)
+            return folder, await self._sink.write(folder, files)
 
     def _card(
         self,
