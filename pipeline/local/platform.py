@@ -86,7 +86,7 @@ class LocalPlatform:
         self._chat = ChatClient(model, clock) if model is not None else None
         writer = seer = None
         if model is not None and self._chat is not None:
-            writer = ModelWriter(model, self._chat, self._pool, clock)
+            writer = ModelWriter(model, self._chat, self._pool)
             seer = ModelSeer(model, self._chat, self._pool) if model.images else None
         self._work = BackgroundWork(
             self._state, self._pool, clock, limits, policy, workers, library, fetch, writer, seer

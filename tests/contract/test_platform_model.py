@@ -297,7 +297,20 @@ async def test_an_endpoint_that_is_down_is_left_alone_for_a_while(tmp_path: Path
         told = [(await asked_of(client, asset, prompt=f"{n}?"))["error"]["message"] for n in range(4)]
         assert len(server.asked) == 2
     assert "answered 500" in told[1]
-    assert "is asked again in a while" in told[3]
+    assert "is left alone for a while (it answered 500: x)" in told[3]
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_is_down_is_shown_no_more_pictures_for_a_while(tmp_path: Path) -> None:
+    """Films that go into an index do not wait for it one after the other either, nor does the next question."""
+    with ModelServer([error(500, "x"), error(500, "x")]) as server:
+        model = ModelEndpoint(server.base, "writer")
+        async with old_platform(tmp_path, model=model, clock=Hurried()) as (_, client):
+            index = await old_index(client)
+            films = [await video(client, index, f"{n}.mp4", CAPTIONS, content=b"film %d" % n) for n in range(5)]
+            answer = await client.post("/generate", json={"video_id": films[0], "prompt": "Who lays eggs?"})
+    assert answer.json()["data"]
+    assert len(server.asked) == 2
 
 
 @pytest.mark.asyncio

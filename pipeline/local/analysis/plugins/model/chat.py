@@ -33,6 +33,8 @@ _MOST = 4 * 1024 * 1024  #: bytes of an answer
 _TRIES = 3
 _AT_ONCE = 2  #: questions; a model on this machine answers them one after the other anyway
 _LONGEST_WAIT = 30.0  #: seconds before the next try
+_FAILURES = 2  #: in a row, after which the endpoint is left alone for a while
+_REST = 300.0  #: seconds
 _STEPS = 5  #: ways in which a request can be made simpler
 _REFUSED = frozenset({400, 404, 413, 415, 422, 500, 501})  #: statuses of a request that asks for too much
 _OF_THE_QUESTION = frozenset({400, 413, 415, 422})  #: another question may fare better
@@ -51,7 +53,7 @@ class _Manner:
 
 
 class ChatClient:
-    """Asks one endpoint, and remembers what it does not take."""
+    """Asks one endpoint, and remembers what it refuses and that it is down."""
 
     def __init__(self, endpoint: ModelEndpoint, clock: Clock) -> None:
         self._endpoint = endpoint
@@ -70,6 +72,9 @@ class ChatClient:
         self._key = re.compile(build_spellings(endpoint.key)) if endpoint.key else None
         self._manner = _Manner(sees=endpoint.images)  #: that has worked last
         self._room = anyio.Semaphore(_AT_ONCE)
+        self._failures = 0
+        self._why = ""  #: of the last one
+        self._rest_until = 0.0  #: monotonic seconds
 
     @property
     def sees(self) -> bool:
@@ -79,6 +84,11 @@ class ChatClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    def check_rested(self) -> None:
+        """Raise ModelTrouble while the endpoint is left alone."""
+        if self._clock.monotonic() < self._rest_until:
+            raise ModelTrouble(f"it is left alone for a while ({self._why})")
 
     async def models(self) -> Sequence[str]:
         """Return the names of the models that the endpoint lists; raises ModelTrouble."""
@@ -108,6 +118,25 @@ class ChatClient:
             ModelTrouble: there is no answer, or it is none; EndpointDown where the endpoint is at fault, QuestionTooLong
             where it would answer a shorter one.
         """
+        try:
+            said = await self._try_manners(messages, schema, max_tokens, pictures_needed=pictures_needed)
+        except EndpointDown as trouble:
+            self._failures, self._why = self._failures + 1, trouble.why
+            if self._failures >= _FAILURES:
+                self._rest_until = self._clock.monotonic() + _REST
+            raise
+        self._failures = 0
+        return said
+
+    async def _try_manners(
+        self,
+        messages: Sequence[Mapping[str, Json]],
+        schema: Mapping[str, Json] | None,
+        max_tokens: int,
+        *,
+        pictures_needed: bool,
+    ) -> ChatAnswer:
+        """Ask, and what is refused in a simpler manner again."""
         manner = self._manner
         for _ in range(_STEPS):
             if pictures_needed and not manner.sees:
@@ -163,6 +192,7 @@ class ChatClient:
         """Send; a refusal for want of room is repeated after a while."""
         for attempt in range(1, _TRIES + 1):
             async with self._room:
+                self.check_rested()  # others may have failed while this one waited
                 status, wait, answer = await self._send("POST", "/chat/completions", body)
             if status not in (429, 503) or attempt == _TRIES:
                 return status, wait, answer

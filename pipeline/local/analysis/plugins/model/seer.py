@@ -75,6 +75,7 @@ class ModelSeer:
 
     async def _look(self, request: AnalysisRequest, shots: Sequence[_Shot]) -> dict[str, list[str]]:
         """Return what each picture shows, and its logos, by its time; raises ModelTrouble."""
+        self._chat.check_rested()
         pictures = [(shot.at, await self._picture(request, shot.at)) for shot in shots]
         messages = build_look([(at, picture) for at, picture in pictures if picture])
         said = await self._chat.ask(messages, LOOK, _TOKENS, pictures_needed=True)

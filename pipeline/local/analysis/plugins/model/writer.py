@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.core.clock import Clock
 from pipeline.core.log import get
 from pipeline.core.model import Json
 from pipeline.local.analysis.plugins.model.chat import ChatClient
 from pipeline.local.analysis.plugins.model.checks import find_problem
 from pipeline.local.analysis.plugins.model.endpoint import (
     ChatAnswer,
-    EndpointDown,
     ModelEndpoint,
     ModelTrouble,
     QuestionTooLong,
@@ -32,8 +30,6 @@ from pipeline.local.analysis.protocol import (
 )
 
 _PICTURES = 8  #: of one question
-_FAILURES = 2  #: in a row, after which the endpoint is left alone for a while
-_REST = 300.0  #: seconds
 _log = get("platform")
 
 
@@ -52,31 +48,23 @@ class _Used:
 class ModelWriter:
     """Answers requests with the model's words where they hold, else with quoted ones."""
 
-    def __init__(self, endpoint: ModelEndpoint, chat: ChatClient, pool: AnalysisPool, clock: Clock) -> None:
+    def __init__(self, endpoint: ModelEndpoint, chat: ChatClient, pool: AnalysisPool) -> None:
         self._endpoint = endpoint
-        self._pool = pool
-        self._clock = clock
         self._chat = chat
+        self._pool = pool
         self._context = endpoint.context_tokens
-        self._failures = 0
-        self._until = 0.0  #: monotonic seconds
 
     async def answer(self, request: AnalysisRequest) -> Reply:
         """Answer a request; raises AnalysisRefused or AnalysisCrashed as the analysis does."""
         brief, used = await self._pool.brief(request), _Used()
         try:
-            self._rested()
+            self._chat.check_rested()
             text, finish = await self._written(request, brief, used)
         except ModelTrouble as trouble:
             _log.warning("model.not_used", model=self._endpoint.name, host=self._endpoint.host, why=trouble.why)
             return await self._quoted(request, trouble, used)
         output = used.output or count_tokens(text)
         return Reply(text, finish, used.input, output, written_by=self._endpoint.name)
-
-    def _rested(self) -> None:
-        """Raise ModelTrouble while the endpoint is left alone."""
-        if self._clock.monotonic() < self._until:
-            raise ModelTrouble("it did not answer lately, and is asked again in a while")
 
     async def _written(self, request: AnalysisRequest, brief: Brief, used: _Used) -> tuple[str, str]:
         """Return the checked text, and how it ended."""
@@ -97,14 +85,7 @@ class ModelWriter:
         return text, "length" if said.finish_reason == "length" else "stop"
 
     async def _ask(self, messages: Sequence[Mapping[str, Json]], request: AnalysisRequest, used: _Used) -> ChatAnswer:
-        try:
-            said = await self._chat.ask(messages, request.schema, request.max_tokens)
-        except EndpointDown:
-            self._failures += 1
-            if self._failures >= _FAILURES:
-                self._until = self._clock.monotonic() + _REST
-            raise
-        self._failures = 0
+        said = await self._chat.ask(messages, request.schema, request.max_tokens)
         used.add(said)
         return said
 
