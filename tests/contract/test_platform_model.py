@@ -157,7 +157,7 @@ TROUBLE: dict[str, tuple[list[Reply], str]] = {
     "nothing": ([Reply(b"")], "no JSON of a chat completion"),
     "no end": ([Reply(b"x" * 5_000_000)], "no end"),
     "compressed": ([Reply(b"x", headers={"content-encoding": "gzip"})], "is compressed"),
-    "too long": ([error(413, "context length exceeded", "vllm")] * 2, "context length exceeded"),
+    "too long": ([error(413, "context length exceeded", "vllm")] * 5, "context length exceeded"),
     "silence": ([Reply(b"", hang=True)], "did not answer within"),
 }
 
@@ -226,15 +226,30 @@ async def test_one_refused_question_changes_nothing_for_the_next(tmp_path: Path)
 
 @pytest.mark.asyncio
 async def test_a_smaller_context_gets_less_evidence(tmp_path: Path) -> None:
-    """An endpoint whose context is smaller than was configured is asked once more with half, in the same manner."""
+    """An endpoint whose context is smaller than was configured is asked with half, in the same manner, until it fits."""
     small = error(
         400, "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens.", "vllm"
     )
-    async with writing(tmp_path, [small, said(good())]) as (server, client, asset):
+    async with writing(tmp_path, [small, small, said(good())]) as (server, client, asset):
         task = await asked_of(client, asset)
     assert task["result"]["written_by"] == "writer"
-    assert [asked.pictures for asked in server.asked] == [2, 1]
-    assert server.asked[1].body["response_format"]["type"] == "json_schema"
+    assert [asked.pictures for asked in server.asked] == [2, 1, 1]
+    assert server.asked[2].body["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.asyncio
+async def test_a_question_that_no_half_saves_takes_no_room_from_the_next(tmp_path: Path) -> None:
+    """Less evidence is remembered only where it has worked."""
+    small = error(400, "This model's maximum context length is 4096 tokens.", "vllm")
+    script = [said(good()), small, small, small, said(good())]
+    async with writing(tmp_path, script, endpoint={"context_tokens": 4000, "images": False}) as (server, client, _):
+        long = "\n".join(f"Bees dance in the dark, the {n}th time." for n in range(300))
+        asset = await ready(client, content=b"long", user_metadata=json.dumps({"captions": long}))
+        tasks = [await asked_of(client, asset) for _ in range(3)]
+    assert "no room" in tasks[1]["error"]["message"]
+    assert [task["result"].get("written_by") for task in tasks] == ["writer", None, "writer"]
+    before, *_, least, after = [len(asked.text) for asked in server.asked]
+    assert before == after > 2 * least
 
 
 @pytest.mark.asyncio

@@ -30,6 +30,7 @@ from pipeline.local.analysis.protocol import (
 )
 
 _PICTURES = 8  #: of one question
+_LEAST = 1000  #: tokens of evidence and question; with less there is nothing to write from
 _log = get("platform")
 
 
@@ -69,13 +70,17 @@ class ModelWriter:
     async def _written(self, request: AnalysisRequest, brief: Brief, used: _Used) -> tuple[str, str]:
         """Return the checked text, and how it ended."""
         pictures = await self._pictures(request, brief) if self._chat.sees else []
-        messages = build_messages(request, brief, pictures, self._context)
-        try:
-            said = await self._ask(messages, request, used)
-        except QuestionTooLong:  # its context is smaller than was said: once more with half, and so from now on
-            self._context //= 2
-            messages = build_messages(request, brief, pictures[::2], self._context)
-            said = await self._ask(messages, request, used)
+        context = self._context
+        while True:
+            try:
+                messages = build_messages(request, brief, pictures, context)
+                said = await self._ask(messages, request, used)
+                break
+            except QuestionTooLong:  # its context is smaller than was said
+                context, pictures = context // 2, pictures[::2]
+                if context < _LEAST:
+                    raise
+        self._context = min(self._context, context)  # only what has worked is remembered
         text, problem = _checked(said, request, brief)
         if problem and said.finish_reason != "length":
             said = await self._ask([*messages, *build_correction(said.text, problem)], request, used)
