@@ -284,6 +284,21 @@ def test_a_call_counts_from_its_answer_on() -> None:
     run_virtual(work())
 
 
+def test_what_a_refusal_gives_back_is_saved() -> None:
+    """The next run has the room of a last call that was refused."""
+
+    async def work() -> None:
+        clock, journal, most = VirtualClock(), Memory(), limits(minutes_per_day=600)
+        limiter = SharedLimiter(most, journal, clock, Random(1))
+        await limiter.admit("analyze", minutes=30)
+        limiter.answered("analyze", EPOCH, minutes=30, accepted=False)
+        await limiter.aclose()
+        used = {each.window: each.used for each in read_usage(most, journal.kept[NAME], clock.now())}
+        assert used["minutes_per_day"] == 0.0
+
+    run_virtual(work())
+
+
 def test_what_is_too_large_for_the_rest_of_a_day_lets_smaller_calls_pass() -> None:
     """A long video waits alone while there is room for shorter ones; after many of those, or at the very end, all wait."""
 

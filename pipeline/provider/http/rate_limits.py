@@ -93,6 +93,7 @@ class SharedLimiter:
     ) -> None:
         amounts = {"requests": 1.0, "minutes": minutes, "tokens": tokens}
         self._groups[group].answered(amounts, admitted, self._clock.now(), accepted=accepted)
+        self._dirty = True
 
     def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:
         limits, now = self._groups[group], self._clock.now()
