@@ -203,6 +203,15 @@ class LostLease(ReelmillError):
     code = "lost_lease"
 
 
+def is_surely_refused(error: ReelmillError) -> bool:
+    """Return True if an error proves that nothing was accepted."""
+    if error.in_doubt:
+        return False
+    if isinstance(error, Transient):
+        return error.untouched
+    return isinstance(error, Permanent | InputError | NeedsOperator | ConfigError | LostLease)
+
+
 #: First match wins; everything else that we foresaw is a plain failure of the command.
 _CODES: Final[tuple[tuple[type[ReelmillError], ExitCode], ...]] = (
     (NeedsOperator, ExitCode.NEEDS_OPERATOR),

@@ -31,12 +31,12 @@ from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
 from pipeline.core.errors import (
     Ambiguous,
-    ConfigError,
     InputError,
-    LostLease,
     NeedsOperator,
     Permanent,
+    ReelmillError,
     Transient,
+    is_surely_refused,
 )
 from pipeline.core.model import MOVED, REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
@@ -215,12 +215,8 @@ class Billing:
         self._in_doubt.add(key)
         try:
             yield
-        except (Permanent, InputError, NeedsOperator, ConfigError, LostLease) as error:
-            if not error.in_doubt:
-                self.never_came(key)
-            raise
-        except Transient as error:
-            if error.untouched and not error.in_doubt:
+        except ReelmillError as error:
+            if is_surely_refused(error):
                 self.never_came(key)
             raise
         self.came(key)

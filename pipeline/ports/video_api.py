@@ -280,11 +280,11 @@ class Limiter(Protocol):
         ...
 
     def answered(
-        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool | None = True
     ) -> None:
         """Take note that a call let in then was answered, or never will be.
 
-        ``accepted``: it certainly counts.
+        ``accepted``: None where nobody knows; then it counts.
         """
         ...
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
-from pipeline.ports.video_api import Answer, Ceilings, NewUpload, Question
+from pipeline.ports.video_api import Answer, Ceilings, Limiter, NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.media import V13
@@ -117,14 +117,14 @@ class Account:
         for thing_id in ids or [t.id for t in self.things.values() if t.kind == kind] or self.uploads:
             self.things[thing_id].fate, self.things[thing_id].until = "vanish", 0.0
 
-    def open(self, version: str, identity: str) -> TwelveLabs:
-        """Return the client of one process."""
+    def open(self, version: str, identity: str, limiter: Limiter | None = None) -> TwelveLabs:
+        """Return the client of one process, by default without limits."""
         wire = Wire(self._vendors[version], self.accidents, Life(), Random(1), self._count)
         settings = Settings.model_validate({"provider": {"api": version, "connections": 8}})
         with wired(lambda: wire):
             return open_api(
                 settings, base_url="https://vendor.test", key="a-key-for-no-platform", identity=identity,
-                limiter=Unlimited(), clock=self.clock, rng=Random(1), local=False,
+                limiter=limiter or Unlimited(), clock=self.clock, rng=Random(1), local=False,
             )  # fmt: skip
 
 

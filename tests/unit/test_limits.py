@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -12,14 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.settings import BucketSection, LimitsSection
-from pipeline.core.errors import Throttled
+from pipeline.core.errors import ReelmillError, Throttled
 from pipeline.ports.quota import QuotaNote
+from pipeline.ports.video_api import Question
 from pipeline.provider.dialects.protocol import Response
 from pipeline.provider.dialects.quota_notes import quota_notes
 from pipeline.provider.http.groups import guessed_end
 from pipeline.provider.http.rate_limits import NAME, SharedLimiter, Unlimited, read_usage
 from pipeline.provider.http.windows import Window
+from tests.simulation.schedule import Fault
+from tests.simulation.wire import Accidents
 from tests.support.clock import EPOCH, VirtualClock, run_virtual
+from tests.support.vendor import Account
 
 
 class Memory:
@@ -295,6 +300,42 @@ def test_what_a_refusal_gives_back_is_saved() -> None:
         await limiter.aclose()
         used = {each.window: each.used for each in read_usage(most, journal.kept[NAME], clock.now())}
         assert used["minutes_per_day"] == 0.0
+
+    run_virtual(work())
+
+
+@pytest.mark.parametrize(
+    ("befalls", "counts"),
+    [
+        ("", True),
+        ("lost", True),  # the platform has it, and its answer never came
+        ("silent", True),
+        ("cut", True),  # a success that cannot be read
+        ("502 after", True),
+        ("refused", False),  # no connection
+        ("429 words", False),
+        ("429 empty", False),
+        ("401", False),
+    ],
+)
+def test_what_may_have_been_accepted_counts_for_the_day(befalls: str, counts: bool) -> None:
+    """Only what certainly was not uses up nothing: no stretch of a day ever holds more than the limit."""
+
+    async def work() -> None:
+        clock, journal, most = VirtualClock(), Memory(), limits(minutes_per_day=600)
+        limiter, account = SharedLimiter(most, journal, clock, Random(1)), Account(clock)
+        vendor: Any = account._vendors["v1.3"]
+        asset = vendor.make("asset", "film", size=1)
+        await clock.sleep(60)
+        account.accidents = Accidents((Fault("pay", 1, befalls),) if befalls else ())
+        api = account.open("v1.3", "fake/v1", limiter)
+        form = {"type": "object", "properties": {}}
+        question = Question("rm-1", asset.id, "What is it?", form, 512, 0.0, "pegasus1.5", minutes=30.0)
+        with suppress(ReelmillError):
+            await api.submit_analysis(question, lambda: None)
+        await limiter.aclose()
+        (gauge,) = [each for each in read_usage(most, journal.kept[NAME], clock.now()) if each.window == "minutes_per_day"]
+        assert gauge.used == (30.0 if counts else 0.0)
 
     run_virtual(work())
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient, is_surely_refused
 from pipeline.core.retry import retry
 from pipeline.ports.video_api import Limiter
 from pipeline.provider.dialects import errors
@@ -68,12 +68,16 @@ class ApiCaller:
 
         async def attempt() -> T:
             await self._limiter.admit(request.group, minutes=minutes, tokens=tokens)
-            admitted, accepted = self.clock.now(), False
+            admitted, accepted = self.clock.now(), None
             try:
                 still_ours()
                 answer = await self._once(call)
                 accepted = True
                 return answer
+            except ReelmillError as error:
+                if isinstance(error, Throttled) or is_surely_refused(error):
+                    accepted = False
+                raise
             finally:
                 self._limiter.answered(request.group, admitted, minutes=minutes, tokens=tokens, accepted=accepted)
 

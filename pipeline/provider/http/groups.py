@@ -73,18 +73,19 @@ class Group:
             if amounts[kind] > 0:
                 window.take(amounts[kind], now)
 
-    def answered(self, amounts: Amounts, taken: float, now: float, *, accepted: bool) -> None:
+    def answered(self, amounts: Amounts, taken: float, now: float, *, accepted: bool | None) -> None:
         """Count at this moment a call that was let in a little earlier.
 
-        What was not accepted uses up nothing of an hour or a day.
+        What was certainly not accepted uses up nothing of an hour or a day. ``accepted`` is None where nobody knows.
         """
         for kind, window in (*self.windows.values(), *self._counted.values()):
-            if amounts[kind] > 0 and (accepted or window.span <= 60):
+            if amounts[kind] > 0 and (accepted is not False or window.span <= 60):
                 window.postpone(amounts[kind], taken, now)
         refusal, self._refusal = self._refusal, ""
         self.wall.answered(amounts)
         if accepted:
             self.wall.accepted(amounts, taken, now)
+        if accepted is not False:
             return
         for kind, window in (*self.windows.values(), *self._counted.values()):
             if amounts[kind] > 0 and window.span > 60:

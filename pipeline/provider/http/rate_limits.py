@@ -89,7 +89,7 @@ class SharedLimiter:
                 raise
 
     def answered(
-        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool | None = True
     ) -> None:
         amounts = {"requests": 1.0, "minutes": minutes, "tokens": tokens}
         self._groups[group].answered(amounts, admitted, self._clock.now(), accepted=accepted)
@@ -158,7 +158,7 @@ class Unlimited:
         pass
 
     def answered(
-        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool = True
+        self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool | None = True
     ) -> None:
         pass
 
