@@ -46,9 +46,14 @@ class Server:
 
 
 class PostgresProcess:
-    """A server in a folder of its own; can be stopped hard and started again."""
+    """A server in a folder of its own; can be stopped hard and started again.
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    ``primary``: one at work, of which this becomes a standby that lags: it stays as it was when it was made.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, str] | None = None, primary: PostgresProcess | None = None
+    ) -> None:
         self._folder = folder
         self._account = _account()
         self._programs = _programs(folder, self._account)
@@ -58,6 +63,12 @@ class PostgresProcess:
         self.server = Server(folder, port)
         if self._account is not None:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        if primary is None:
+            self._make()
+        else:
+            self._copy(primary.server)
+
+    def _make(self) -> None:
         self._run(
             "initdb",
             "-D",
@@ -69,6 +80,11 @@ class PostgresProcess:
             "--encoding=UTF8",
             "--locale=C",
         )
+
+    def _copy(self, there: Server) -> None:
+        where = ("-h", str(there.folder), "-p", str(there.port), "-U", ROLE)
+        self._run("pg_basebackup", "-D", self._data, *where, "-c", "fast", "--no-sync")
+        (Path(self._data) / "standby.signal").touch()
 
     @property
     def _data(self) -> str:

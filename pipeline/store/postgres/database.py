@@ -56,9 +56,9 @@ class PostgresDatabase(PostgresRecords):
     """
 
     def __init__(self, address: DatabaseAddress, hold: Hold) -> None:
-        super().__init__(Link(address, read_only=True), address)
+        super().__init__(address, read_only=not hold)
         self._writer = Link(address, hold=hold) if hold else None
-        self._ear = Link(address, read_only=True)
+        self._ear = self._new_reader()
         self._name = secrets.token_hex(4)
         self._told_at = float("-inf")  #: seconds of the event loop
         self._unheard: list[Claim] = []  #: claims of which nobody knows whether they were written

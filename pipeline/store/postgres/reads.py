@@ -134,11 +134,19 @@ def _texts(values: Sequence[str]) -> list[str]:
 
 
 class PostgresRecords:
-    """Records, and the reading half of Store and Journal."""
+    """Records, and the reading half of Store and Journal.
 
-    def __init__(self, reader: Link, address: DatabaseAddress) -> None:
-        self._reader = reader
+    Who writes reads from the primary, because a standby lags behind: what was just written would be missing there, and a lease
+    that was renewed would have ended. ``read_only``: whichever of the hosts answers first will do.
+    """
+
+    def __init__(self, address: DatabaseAddress, *, read_only: bool) -> None:
         self._address = address
+        self._read_only = read_only
+        self._reader = self._new_reader()
+
+    def _new_reader(self) -> Link:
+        return Link(self._address, read_only=self._read_only)
 
     async def _read(self, sql: str, *values: Any) -> list[Row]:
         return await self._reader.fetch(sql, *values)
@@ -220,7 +228,7 @@ class PostgresRecords:
 
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         # A connection of its own: others read while somebody looks at a page.
-        reader = Link(self._address, read_only=True)
+        reader = self._new_reader()
         try:
             sql, values = catalog.find_ids(which)
             async with reader.pages(sql, values) as pages:
