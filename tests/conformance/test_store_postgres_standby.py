@@ -13,8 +13,10 @@ import pytest
 import pytest_asyncio
 
 from pipeline.config.database_address import DatabaseAddress, parse_address
+from pipeline.core.errors import DatabaseAway
 from pipeline.core.model import ItemQuery, Selection
 from pipeline.store.postgres import database as store
+from pipeline.store.postgres.database import open_database
 from pipeline.store.postgres.migrate import migrate
 from tests.conformance.postgres_kit import opened
 from tests.conformance.store_kit import placed
@@ -54,3 +56,7 @@ async def test_who_works_reads_what_was_written(pair: DatabaseAddress, monkeypat
         await database.news()
     async with opened(pair, "") as reader:
         assert await reader.tasks(Selection()) == []
+    for hosts in (pair.hosts[:1], pair.hosts[:1] * 2):
+        with pytest.raises(DatabaseAway) as caught:
+            await open_database(replace(pair, hosts=hosts))
+        assert caught.value.trouble.code == "database_standby"

@@ -328,7 +328,7 @@ async def _inspect(connection: asyncpg.Connection, where: str, *, read_only: boo
             remedy="Create a database with ENCODING 'UTF8'.",
         )
     if standby and not read_only:
-        raise errors.of_code("25006", "pg_is_in_recovery()", f"the {where}")
+        raise errors.standby("pg_is_in_recovery()", f"the {where}")
     if commit == "off":  # a reply means that it is on disk
         await connection.execute("SET synchronous_commit = on")
 
@@ -376,6 +376,8 @@ def _tls(address: DatabaseAddress) -> ssl.SSLContext | bool:
 def _translate(error: Exception, where: str) -> ReelmillError:
     if isinstance(error, asyncpg.PostgresError):
         return errors.of_code(error.sqlstate or "", str(error), f"the {where}")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):  # of several hosts
+        return errors.standby(str(error), f"the {where}")
     if isinstance(error, asyncpg.DataError):  # before the others: it is an InterfaceError, too
         return unstorable(str(error))
     if isinstance(error, ssl.SSLError) or _NO_TLS in str(error):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pipeline.core.errors import DatabaseAway, ReelmillError, StoreError
 from pipeline.store.encoding import unstorable
 
+_STANDBY = "25006"
 #: Codes (https://www.postgresql.org/docs/current/errcodes-appendix.html) of what passes: words, our code, remedy.
 _PASSING: dict[str, tuple[str, str, str]] = {
     "53100": ("The disk of {where} is full.", "disk_full", "Make room on the disk of the database."),
     "53200": ("{where} is out of memory.", "database_away", "Give the server more memory, or fewer connections."),
     "53300": ("{where} takes no more connections.", "database_away", "Raise max_connections, or run fewer processes."),
-    "25006": (
+    _STANDBY: (
         "{where} only reads: it is a standby, or was made one.",
         "database_standby",
         "Name the primary in [store] url; after a failover, wait.",
@@ -81,6 +82,11 @@ def away(detail: str, where: str) -> ReelmillError:
     """Return the error for a server that does not answer."""
     remedy = "Start it, or check the network and the address."
     return _error("{where} does not answer.", "database_away", remedy, detail, where, final=False)
+
+
+def standby(detail: str, where: str) -> ReelmillError:
+    """Return the error for a server that answers, and only reads."""
+    return of_code(_STANDBY, detail, where)
 
 
 def closed(where: str) -> StoreError:
