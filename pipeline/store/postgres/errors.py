@@ -38,7 +38,7 @@ _LASTING: dict[str, tuple[str, str, str]] = {
         "Check role and password, and the server's pg_hba.conf.",
     ),
     "3D000": (
-        "There is no {where}.",
+        "{where} does not exist.",
         "database_missing",
         "Create it, or correct the address; then `reelmill migrate`.",
     ),
