@@ -92,7 +92,7 @@ def _port(text: str) -> int:
     if not text:
         return DEFAULT_PORT
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise ValueError(f"names no port: {text[:20]!r}")
+        raise ValueError("names no port: write a number from 1 to 65535 behind the host")
     return int(text)
 
 

@@ -72,6 +72,13 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_password_in_the_place_of_the_port_is_not_repeated() -> None:
+    """Whoever writes it behind the wrong colon is told what stands there."""
+    with pytest.raises(ValueError, match="port") as caught:
+        parse_address("postgresql://m@db:hunter2/f")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_address_in_words_holds_no_password() -> None:
     """Neither for people nor for a traceback."""
     address = DatabaseAddress((("db", 1), ("/run/pg", 1)), "films", "mill", "disable", password=SecretStr("hunter2"))
