@@ -125,6 +125,20 @@ async def test_others_hear_of_work_at_once(address: DatabaseAddress, monkeypatch
             await there.tasks(Selection())
 
 
+@pytest.mark.asyncio
+async def test_of_hosts_that_catch_up_at_once_one_does(address: DatabaseAddress) -> None:
+    """Also where nothing was remembered before: the others must not forget changes that its value does not know."""
+    async with AsyncExitStack() as stack:
+        hosts = [await stack.enter_async_context(opened(address)) for _ in range(3)]
+        for before in (None, 0):
+            answers = await asyncio.gather(
+                *(each.catch_up([], "index", number, before) for number, each in enumerate(hosts, 1))
+            )
+            assert answers.count(True) == 1
+            assert await hosts[0].load("index") == answers.index(True) + 1
+            await hosts[0].save("index", 0)
+
+
 # ---------------------------------------------------------------------------------------------------- it goes away
 
 

@@ -202,7 +202,8 @@ async def _enter(spend: Spend, transaction: Transaction) -> None:
 
 
 async def _catch_up(marks: list[int], name: str, value: str, before: str | None, transaction: Transaction) -> bool:
-    there = await transaction.fetch(queries.NOTE_TO_WRITE, name)
+    await transaction.fetch(queries.ALONE, name)
+    there = await transaction.fetch(NOTE, name)
     if (there[0][0] if there else None) != before:
         return False
     await transaction.count(queries.SAVE, name, value)

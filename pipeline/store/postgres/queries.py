@@ -212,8 +212,6 @@ TELL = f"SELECT pg_notify('{CHANNEL}', $1)"
 SAVE = "INSERT INTO note (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 #: Forget that videos have changed, by their marks.
 CATCH_UP = "DELETE FROM changed WHERE mark = ANY ($1::bigint[])"
-#: A remembered value, for who is about to write another.
-NOTE_TO_WRITE = "SELECT value FROM note WHERE name = $1 FOR UPDATE"
 #: An operator's command on the tasks of a selection (``{which}``); ``{now}`` and ``{named}`` (whether the selection names
 #: states) are parameters. A member that is written again at the end is the one that counts.
 CANCEL = """
