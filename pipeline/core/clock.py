@@ -78,15 +78,15 @@ class ServerClock:
         self._clock = clock
         self._ahead = clock.now() - clock.monotonic()  #: of the server's time over our monotonic one
 
-    def note(self, server: float, sent: float, received: float) -> None:
-        """Take the server's time, in epoch seconds.
+    def note(self, server: float, sent: float, received: float) -> bool:
+        """Take the server's time, in epoch seconds; return whether it was taken.
 
-        It was asked for, and came, at these monotonic seconds.
-
-        An answer that took long says little and is not taken.
+        It was asked for, and came, at these monotonic seconds. An answer that took long says little and is not taken.
         """
-        if received - sent <= _LONGEST_ANSWER:
+        quick = received - sent <= _LONGEST_ANSWER
+        if quick:
             self._ahead = server - (sent + received) / 2
+        return quick
 
     def now(self) -> float:
         return self._clock.monotonic() + self._ahead

@@ -11,7 +11,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from pipeline.app.wiring import database as wiring
 from pipeline.config.database_address import parse_address
+from pipeline.config.settings import load
+from pipeline.core.clock import SystemClock
 from pipeline.core.model import State
 from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
@@ -84,6 +87,36 @@ def test_migrate_makes_the_tables_once(tmp_path: Path, url: str, databases: Data
         asyncio.run(create("DROP DATABASE bare WITH (FORCE)"))
     (tmp_path / "reelmill.toml").write_text("", encoding="utf-8")
     assert command(tmp_path, "migrate").code == 2
+
+
+@pytest.mark.asyncio
+async def test_a_run_begins_with_the_time_of_the_server(
+    tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow answer says nothing of it, so it is asked again: by its own wrong clock a host would take others' leases."""
+
+    class Machine(SystemClock):
+        since_boot = 50.0
+
+        def now(self) -> float:
+            return 9_000.0
+
+        def monotonic(self) -> float:
+            return Machine.since_boot
+
+        async def sleep(self, seconds: float) -> None:
+            Machine.since_boot += seconds
+
+    async def time(_database: PostgresDatabase) -> float:
+        Machine.since_boot += 2.0 if Machine.since_boot < 52.0 else 0.1
+        return 1_000.0
+
+    monkeypatch.setattr(wiring, "SystemClock", Machine)
+    monkeypatch.setattr(PostgresDatabase, "time", time)
+    async with databases.lent() as url:
+        settings = load(configure(tmp_path, url, run={"state": str(tmp_path)}) / "reelmill.toml", env={})
+        async with wiring.open_for_run(settings) as run:
+            assert run.clock.now() == pytest.approx(1_000.0, abs=0.1)
 
 
 def test_an_operator_works_beside_a_run(tmp_path: Path, url: str) -> None:

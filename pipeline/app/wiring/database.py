@@ -87,7 +87,8 @@ async def open_for_run(settings: Settings) -> AsyncIterator[RunDatabase]:
         try:
             patience = min(settings.store.patience, _AT_THE_START)
             async with _open_shared(address, "alone" if why else "beside", patience) as database:
-                await _look(database, clock)
+                with told_as_configuration():
+                    await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
                 yield RunDatabase(database, clock, Company(family, partial(_keep_time, database, clock)))
         except Busy as busy:
             raise Busy(
@@ -226,14 +227,24 @@ def need_driver() -> None:
 
 
 async def _look(database: PostgresDatabase, clock: ServerClock) -> None:
+    """Put a clock right.
+
+    Raises:
+        DatabaseAway: the server does not answer now, or too slowly to tell the time.
+    """
     sent = clock.monotonic()
-    clock.note(await database.time(), sent, clock.monotonic())
+    if not clock.note(await database.time(), sent, clock.monotonic()):
+        raise DatabaseAway(
+            "The database answers too slowly to tell the time.",
+            code="database_away",
+            remedy="Look at the load of the server.",
+        )
 
 
 async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
     while True:
         await clock.sleep(_BETWEEN_LOOKS)
-        with suppress(ReelmillError):  # the run meets it as well
+        with suppress(ReelmillError):  # what matters the run meets as well
             await _look(database, clock)
 
 
