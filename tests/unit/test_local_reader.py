@@ -184,6 +184,24 @@ def test_text_in_the_picture_is_read_by_tesseract(deck: Path, tmp_path: Path) ->
     assert {(e.start, e.end) for e in shown} == {(0.0, 6.0)}
 
 
+@pytest.mark.parametrize(
+    ("text", "confidence", "stays"),
+    [
+        ("4783", 64, False), ("Moy", 67, False), ("ore", 80, False), ("ihe", 66, False), ("we 4", 84, False),
+        ("ATP", 96, True), ("LIVE", 90, True), ("News", 87, True), ("Tides rise", 62, True), ("Jane Doe, Oslo", 70, True),
+    ],
+)  # fmt: skip
+def test_a_line_of_few_letters_must_be_read_for_sure(
+    deck: Path, tmp_path: Path, text: str, confidence: int, stays: bool
+) -> None:
+    """Leaves and fur make a syllable now and then, at the confidences above; hardly a long line."""
+    words = "\\n".join(
+        f"5\\t1\\t1\\t1\\t1\\t{n}\\t10\\t20\\t50\\t40\\t{confidence}\\t{word}" for n, word in enumerate(text.split())
+    )
+    ocr = Ocr(fake_tesseract(tmp_path, f'cat >/dev/null; printf "head\\n{words}"'))
+    assert [found.text for found in read(deck, ocr=ocr).of("text_in_video")] == [text] * stays
+
+
 @pytest.mark.parametrize("above", ["00:00:05", "144", "Frame 12", "REC 10:05:33"])
 def test_a_clock_or_counter_above_the_words_is_no_heading(deck: Path, tmp_path: Path, above: str) -> None:
     """However tall it stands: the tallest line of words is the heading, and the title."""

@@ -18,6 +18,8 @@ from pipeline.local.analysis.evidence import Picture
 SECONDS_PER_FRAME = 4.0
 MIN_CONFIDENCE = 60.0  #: per word, of tesseract's 0 to 100
 _MIN_LINE = 3  # letters and digits that a line must have
+_LONG_LINE = 6  # letters and digits that chance hardly makes
+_SURE = 85.0  # confidence that one word of a shorter line must have: leaves and fur make syllables of 60 to 84
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +64,33 @@ class Ocr:
 
 def _lines(table: str, height: int) -> Iterator[OcrLine]:
     """Put the words of a TSV table together by line, without doubtful ones."""
-    rows: dict[tuple[str, ...], list[tuple[str, int, int]]] = {}
+    rows: dict[tuple[str, ...], list[tuple[str, int, int, float]]] = {}
     for row in table.splitlines()[1:]:
         fields = row.split("\t")
-        if len(fields) != 12 or not _sure(fields[10]) or not (fields[7].isdigit() and fields[9].isdigit()):
+        if len(fields) != 12 or not (fields[7].isdigit() and fields[9].isdigit()):
             continue
-        rows.setdefault(tuple(fields[1:5]), []).append((fields[11].strip(), int(fields[7]), int(fields[9])))
+        sure = _confidence(fields[10])
+        if sure >= MIN_CONFIDENCE:
+            rows.setdefault(tuple(fields[1:5]), []).append((fields[11].strip(), int(fields[7]), int(fields[9]), sure))
     lines = []
     for words in rows.values():
-        text = " ".join(word for word, _, _ in words)
-        if sum(map(str.isalnum, text)) >= _MIN_LINE and sum(map(str.isalnum, text)) >= 0.6 * len(text.replace(" ", "")):
-            top = min(word_top for _, word_top, _ in words)
-            lines.append(OcrLine(text, top / height, max(tall for _, _, tall in words) / height))
+        text = " ".join(word for word, *_ in words)
+        if _is_legible(text, max(sure for *_, sure in words)):
+            top = min(word_top for _, word_top, _, _ in words)
+            lines.append(OcrLine(text, top / height, max(tall for _, _, tall, _ in words) / height))
     yield from sorted(lines, key=lambda line: line.top)
 
 
-def _sure(confidence: str) -> bool:
-    try:
-        return float(confidence) >= MIN_CONFIDENCE
-    except ValueError:
+def _is_legible(text: str, sure: float) -> bool:
+    """True for a line of letters; a short one must be read for sure."""
+    letters = sum(map(str.isalnum, text))
+    if letters < _MIN_LINE or (letters < _LONG_LINE and sure < _SURE):
         return False
+    return letters >= 0.6 * len(text.replace(" ", ""))
+
+
+def _confidence(field: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        return 0.0
