@@ -40,7 +40,7 @@ def test_what_is_packed_comes_out_as_it_was(body: Any, meta: Any) -> None:
 
 
 def test_an_answer_takes_a_quarter() -> None:
-    """What many answers have in common is in none of them; a short one stays readable."""
+    """A long one; a short one stays readable."""
     row = ("video", "_answer", "print", to_json(ANSWER), to_json({"provider": "twelvelabs/v1.3"}), 1.5)
     assert len(pack(row)[6]) < len(row[3]) / 4
     short = ("video", "gist", "print", "{}", "{}", 1.5)
@@ -48,9 +48,10 @@ def test_an_answer_takes_a_quarter() -> None:
 
 
 def test_what_cannot_be_read_is_told() -> None:
-    """Torn, of an unknown dictionary, or empty: the database is damaged."""
+    """Torn, changed in one byte, of another form, or empty: the database is damaged."""
     row = pack(("video", "_answer", "print", json.dumps(ANSWER), "{}", 1.5))
-    for packed in (row[6][:40], b"\xff" + row[6][1:], b"", b"\x01nonsense"):
+    changed = bytes([*row[6][:-1], row[6][-1] ^ 1])
+    for packed in (row[6][:40], changed, b"\xff" + row[6][1:], b"", b"\x01nonsense"):
         with pytest.raises(StoreError) as told:
             unpack((*row[:6], packed))
         assert told.value.trouble.code == "database_damaged"
