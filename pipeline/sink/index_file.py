@@ -7,7 +7,7 @@ stand those of others that were kept. Each piece of disk work is one hop to a wo
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -47,13 +47,14 @@ async def amend(
         end = stamp.size - stamp.kept
         places = await to_thread.run_sync(partial(_find, old, end, changed))
         async with _new_file(root) as fd:
-            at = 0
+            at, there = 0, set[bytes]()
             for start in range(0, len(places), _PAGE):
                 page = places[start : start + _PAGE]
-                lines = await find([place.begins for place in page])
+                wanted = dict.fromkeys(place.begins for place in page if place.begins not in there)
+                there |= wanted.keys()
+                lines = dict(await find(list(wanted)))
                 at = await to_thread.run_sync(partial(_replace, old, fd, at, page, lines))
             await to_thread.run_sync(partial(_copy, old, fd, at, end))
-            there = {place.begins for place in places}
             new = [begins for begins in changed if begins not in there]
             for start in range(0, len(new), _PAGE):
                 lines = await find(new[start : start + _PAGE])
@@ -117,12 +118,15 @@ def _find(old: BufferedReader, end: int, changed: Sequence[bytes]) -> list[_OldL
     return found
 
 
-def _replace(old: BufferedReader, fd: int, at: int, page: Sequence[_OldLine], lines: Mapping[bytes, str]) -> int:
-    """Copy from ``at`` on, with other lines in these places; return the last's end."""
+def _replace(old: BufferedReader, fd: int, at: int, page: Sequence[_OldLine], lines: dict[bytes, str]) -> int:
+    """Copy from ``at`` on, with other lines in these places; return the last's end.
+
+    A line that is there twice is written once.
+    """
     for place in page:
         _copy(old, fd, at, place.start)
         if place.begins in lines:
-            atomic.write(fd, _encoded(lines[place.begins]))
+            atomic.write(fd, _encoded(lines.pop(place.begins)))
         at = place.end
     return at
 

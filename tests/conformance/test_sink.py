@@ -144,6 +144,32 @@ async def test_the_index_is_amended_where_it_is_the_one_that_was_written(sink: S
 
 
 @pytest.mark.asyncio
+async def test_a_line_that_is_there_twice_is_amended_to_one(sink: Sink) -> None:
+    """A video that was forgotten and came again while all lines were written has two: the next change leaves one."""
+    asked: list[bytes] = []
+
+    async def lines(*given: str) -> AsyncIterator[str]:
+        for line in given:
+            yield line
+
+    async def find(beginnings: Sequence[bytes]) -> Mapping[bytes, str]:
+        asked.extend(beginnings)
+        return {begins: begins.decode() + "new" for begins in beginnings}
+
+    told: list[bytes] = []
+
+    def keep(line: bytes) -> str:
+        told.append(line.strip())
+        return ""
+
+    stamp = await sink.write_index(lines("a:1", *(f"{number}:" for number in range(200)), "a:2", "b:"))
+    assert await sink.amend_index(stamp, [b"a:", *(f"{number}:".encode() for number in range(200))], find)
+    await sink.write_index(lines(), keep)
+    assert told == [b"a:new", *(f"{number}:new".encode() for number in range(200)), b"b:"]
+    assert len(asked) == 201
+
+
+@pytest.mark.asyncio
 async def test_a_shared_folder_keeps_what_others_wrote(sink: Sink) -> None:
     """Adding replaces files of the same name and removes none, whatever a record in the folder says."""
     await sink.add("searches", [OutFile("a.json", "1"), OutFile("a.md", "1")])
