@@ -32,10 +32,9 @@ FILMS = 3
 class Cancelled:
     """Three videos of which the platform has one question each; an operator cancels them."""
 
-    def __init__(self, folder: Path, mode: str = "off", fault: Fault | None = None) -> None:
-        self.life = Life.at(
-            folder, None, **priced(jobs={"enabled": ["gist"]}, batches={"mode": mode}, run={"max_time": 400})
-        )
+    def __init__(self, folder: Path, mode: str = "off", fault: Fault | None = None, attempts: int = 8) -> None:
+        settings = {"jobs": {"enabled": ["gist"]}, "batches": {"mode": mode}, "run": {"max_time": 400}}
+        self.life = Life.at(folder, None, **priced(**settings, policy={"attempts": attempts}))
         self.entries = items(clips(folder, FILMS))
         self.life.platform.behave(think=30_000.0)
         self.life.platform.accidents = Accidents(() if fault is None else (fault,))
@@ -168,6 +167,32 @@ def test_a_call_that_nobody_heard_of_is_looked_for_and_cancelled(tmp_path: Path)
     assert (told.cancelled, told.sought, told.absent) == (0, 0, it.begun - 1)
     it.check(1)
     assert sum(float(row[2]) > 0 for row in it.life.database._spends.values()) == FILMS
+
+
+def test_a_call_that_was_given_up_and_made_again_is_looked_for(tmp_path: Path) -> None:
+    """It may still be accepted: what was looked for in vain before says nothing of it."""
+    it = Cancelled(tmp_path, fault=UNSENT, attempts=2)
+    it.life.platform.accidents = Accidents([Fault("pay", number, "dropped") for number in range(1, 50)])
+    for _ in range(3):
+        run_virtual(it.life.run(it.entries))
+        it.pass_time()
+    tasks = run_virtual(it.life.tasks("analysis"))
+    assert [(task.state, task.stage) for task in tasks] == [(State.FAILED, "price")] * FILMS
+    it.life.platform.accidents = Accidents((Fault("pay", 1, "die sent"),))
+
+    async def again() -> Any:
+        await it.life.database.command("retry", Selection(), it.life.clock.now())
+        return await it.life.run(it.entries)
+
+    with pytest.raises((Crash, BaseExceptionGroup)):
+        run_virtual(again())
+    vendor: Any = it.life.platform._vendors["v1.3"]
+    shown, vendor.shown = vendor.shown, lambda *kinds: []
+    sent = sum(task.stage == "submit" for task in run_virtual(it.life.tasks("analysis")))
+    assert it.command().sought == sent > 0
+    vendor.shown = shown
+    it.pass_time(60.0)
+    assert it.command().cancelled == 1
 
 
 @pytest.mark.parametrize(("mode", "accepted"), [("off", 1), ("always", FILMS)])

@@ -118,8 +118,9 @@ class Recalls:
         question = replace(self._costs.question(task), as_of=self._began)
         task_id = data.task_id if task.stage == "await" else await self._api.find_analysis(question)
         if task_id is None:
-            # Of one that was held, or given up, nothing was found while it was looked for.
-            self._not_shown([task], over=data.agreed or bool(data.given_up), since=data.doubted or task.updated)
+            # Of one that is held, or given up and not made again, nothing was found while it was looked for.
+            over = data.agreed or task.stage == "price"
+            self._not_shown([task], over=over, since=data.doubted or task.updated)
             return
         cancelling = await self._api.cancel_analysis(question, task_id)
         status = cancelling.status
