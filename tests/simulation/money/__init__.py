@@ -13,6 +13,8 @@ The platform charges as it likes up to what a request allows (``max_tokens``), a
 schedule it counts more tokens than it was allowed to: then only that excess, told in the log, may be above the limit. API v1.2
 has no such most (there what is expected is reserved), and a lost state folder takes its ledger with it: neither is shown here.
 
+What waits for money stands in the one lane that a spent budget closes: elsewhere nothing would ever end its wait.
+
 In the end, call by call: what was charged stands in the ledger, and what a death has left reserved is freed or counted,
 never both.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.core.model import REFUND
+from pipeline.core.model import REFUND, Spend, Trouble
 from pipeline.ports.store import Applied, ApplyAnswer
 from tests.simulation.money.world import MoneyWorld
 from tests.simulation.watch import Watched
@@ -79,6 +79,22 @@ class FreesWhatWasCancelled(MoneyWorld):
         return session
 
 
+class RefusesWhatIsFree(MoneyWorld):
+    """A call that costs nothing waits, too, once half of a limit is spent."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        spending = session.components.spending
+        reserve = spending.reserve
+
+        def refusing(spend: Spend, instead: Spend | None = None) -> Trouble | None:
+            spent = any(counted > limit / 2 for _, limit, counted in spending._limits())
+            return Trouble("budget", "Half is spent.") if spent and not spend.usd else reserve(spend, instead)
+
+        spending.reserve = refusing
+        return session
+
+
 #: Every planted fault, how the proof words what it sees, and the seed from which on it is looked for.
 PLANTED: Sequence[tuple[type[MoneyWorld], str, int]] = (
     (CountsWhatIsWritten, "above the limit", 1),
@@ -86,4 +102,5 @@ PLANTED: Sequence[tuple[type[MoneyWorld], str, int]] = (
     (MovesNothing, "above the limit", 19),
     (FreesWhatIsCharged, "more than our ledger holds", 1),
     (FreesWhatWasCancelled, "freed, and charged", 32),
+    (RefusesWhatIsFree, "waits for money", 8),
 )
