@@ -36,7 +36,7 @@ MEANING: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.NEEDS_OPERATOR: "needs the operator: key, credit or plan",
         ExitCode.BUDGET: "stopped at the budget",
         ExitCode.QUOTA: "stopped at a quota or an outage, or its time was up; when to go on is printed",
-        ExitCode.BUSY: "already running on this state folder",
+        ExitCode.BUSY: "already running on this state folder, or the shared database is needed alone",
         ExitCode.INTERRUPTED: "interrupted, safe to resume",
     }
 )

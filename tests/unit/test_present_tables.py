@@ -352,7 +352,7 @@ def test_an_empty_database_is_shown_as_such() -> None:
     """No tables without rows."""
     shown = text(status_table(StatusView({}, {}, {}, (), (), "", (), 0.0, 0.0), NOW))
     assert "none" in shown
-    assert "nobody works" in shown
+    assert "nobody is at work" in shown
     assert len(shown.splitlines()) == 3
 
 

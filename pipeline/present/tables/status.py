@@ -39,7 +39,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} billed, all runs together"
     rows = [
         ("items", items_tally(value.items, value.videos)),
-        ("running", Text(clean(value.running) or "nobody works on this state folder now")),
+        ("running", Text(clean(value.running) or "nobody is at work now")),
         ("spent", Text(spent + doubt(value.doubtful_total))),
     ]
     rows += [("", Text(windows_text(value.spent)))] if value.spent else []
