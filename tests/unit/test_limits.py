@@ -334,7 +334,9 @@ def test_what_may_have_been_accepted_counts_for_the_day(befalls: str, counts: bo
         with suppress(ReelmillError):
             await api.submit_analysis(question, lambda: None)
         await limiter.aclose()
-        (gauge,) = [each for each in read_usage(most, journal.kept[NAME], clock.now()) if each.window == "minutes_per_day"]
+        (gauge,) = [
+            each for each in read_usage(most, journal.kept[NAME], clock.now()) if each.window == "minutes_per_day"
+        ]
         assert gauge.used == (30.0 if counts else 0.0)
 
     run_virtual(work())
