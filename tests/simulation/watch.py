@@ -166,9 +166,9 @@ class Watched(MemoryDatabase):
         if trouble is not None and trouble.code == "unexpected":
             raise Broken(f"a step crashed: {old}: {trouble}")
         wished = row.state is State.PENDING and applied.move.state is State.DONE
-        if applied.move.word == "parked" and trouble is not None and trouble.code == "budget":
-            if self._lines[applied.task.id].lane != Lane.ANALYZE.value:
-                raise Broken(f"waits for money in a lane that a spent budget does not close: {old}")
+        for_money = applied.move.word == "parked" and trouble is not None and trouble.code == "budget"
+        if for_money and self._lines[applied.task.id].lane != Lane.ANALYZE.value:
+            raise Broken(f"waits for money in a lane that a spent budget does not close: {old}")
         allowed = EDGES[kind][old.stage].split()
         if row.state not in _ENDS or (row.stage != old.stage and row.stage not in allowed and not wished):
             raise Broken(f"not along an edge: {old} -> {row}")
