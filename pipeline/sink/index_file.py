@@ -57,8 +57,8 @@ async def amend(
             await to_thread.run_sync(partial(_copy, old, fd, at, end))
             new = [begins for begins in changed if begins not in there]
             for start in range(0, len(new), _PAGE):
-                lines = await find(new[start : start + _PAGE])
-                await to_thread.run_sync(atomic.write, fd, b"".join(map(_encoded, lines.values())))
+                more = await find(new[start : start + _PAGE])
+                await to_thread.run_sync(atomic.write, fd, b"".join(map(_encoded, more.values())))
             kept = await to_thread.run_sync(partial(_keep_rest, root, old, end, fd, keep))
             return IndexStamp(*atomic.identity(fd), kept)
 
