@@ -334,6 +334,36 @@ def test_an_analysis_that_the_platform_ended_is_retried_under_a_new_key(tmp_path
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize("code", ["batch_expired", "batch_processing_timeout"])
+def test_an_item_of_a_batch_that_ended_too_early_is_asked_again_however_it_was_found(tmp_path: Path, code: str) -> None:
+    """The batch was lost from sight and its item found among the analyses: nobody has failed, so it is asked again.
+
+    A platform that says so for ever is not asked for ever.
+    """
+    life = Life.at(tmp_path, jobs={"enabled": ("gist",)})
+    real = life.api.analysis
+    ends = 1
+
+    async def ending(question: Question, task_id: str) -> Any:
+        status = await real(question, task_id)
+        if len(life.effects_of("analysis")) <= ends:
+            return replace(status, state="canceled", word="canceled", code=code, answer=None)
+        return status
+
+    life.api.analysis = ending  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        nonlocal ends
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        assert len(life.effects_of("analysis")) == 2
+        ends = 100
+        life.configure(tmp_path, jobs={"enabled": ("gist", "summary")})
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 3
+        assert len(life.effects_of("analysis")) == 2 + 4
+
+    run_virtual(scenario())
+
+
 def test_an_answer_is_kept_as_received(tmp_path: Path) -> None:
     """The raw body is in the database and in the folder, whatever our reading makes of it."""
     life = Life.at(tmp_path)

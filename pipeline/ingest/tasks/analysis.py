@@ -295,7 +295,8 @@ class AnalysisTaskType:
             return self._answered(task, data, status.answer, spend)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
-        if factor is not None and status.code in _UNFINISHED:
+        # An item whose batch was lost from sight is found, and awaited, like one that was asked alone.
+        if status.code in _UNFINISHED and data.unfinished < _BATCHES:
             data = changed(data, unfinished=data.unfinished + 1, alone=data.unfinished + 1 >= _BATCHES)
             return Advance("price", renewed(data).to_json(), spend=spend)
         # That of another run is not ours to have failed; what we have cancelled is asked again if it is still wanted.
