@@ -32,6 +32,8 @@ THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "4
 #: A gateway's words, after the call was carried out: only its status is that of a limit.
 UNPROVEN = ("429 empty after", "429 page after")
 ACCOUNT = ("401", "credit", "302")
+#: From here on all calls of this kind are refused for a time, in words that name no limit.
+WALL = "wall"
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
 ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
 BATCH_FATES = ("expire", "expire", "lose", "double", "shuffle", "cancel")
@@ -133,7 +135,14 @@ def draw(seed: int) -> Schedule:
     nights, prompts = _nights(rng, api, count)
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
     batches, fates = _batches(seed, api, count)
-    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed), *_unproven(seed, count), *fates)
+    own = (
+        *_losses(seed, count),
+        *_upkeep(seed, count),
+        *_agains(seed),
+        *_unproven(seed, count),
+        *fates,
+        *_walls(seed, count),
+    )
     one_call, windows = _windows(seed, api)
     sections |= {**batches, "jobs": {**sections["jobs"], "settings": windows}}
     return Schedule(seed, nights, prompts, sections, habits, (*faults, *own), one_call)
@@ -239,6 +248,13 @@ def _unproven(seed: int, count: int) -> tuple[Fault, ...]:
     return tuple(_drawn(rng, "pay", count, rng.choice(UNPROVEN)) for _ in range(number))
 
 
+def _walls(seed: int, count: int) -> tuple[Fault, ...]:
+    """Return when the account meets a limit that no answer names, in a fifth of all seeds; drawn apart, too."""
+    rng = Random(f"walls {seed}")
+    number = rng.choice((1, 1, 2)) if rng.random() < 0.2 else 0
+    return tuple(_drawn(rng, "pay", count, WALL) for _ in range(number))
+
+
 def _batches(seed: int, api: str, count: int) -> tuple[dict[str, Any], tuple[Fault, ...]]:
     """Return how batches are used, and what becomes of them; drawn apart, so that the rest of a seed stays as it was."""
     rng = Random(f"batches {seed}")
@@ -274,6 +290,6 @@ def _size(rng: Random, what: str) -> float:
         "jump": (1.0, 90.0, 3600.0, 90_000.0, -1.0, -90.0, -3600.0, -90_000.0),
         "slow": (3.0, 30.0, 59.0, 75.0), "stuck": (120.0, 1500.0, 1e9), "strange": (60.0, 900.0),
         "freeze": (5.0, 70.0, 400.0), "steal": (130.0, 400.0), "busy": (1.0, 3.0, 8.0), "full": (1.0, 10.0),
-        "vanish": (0.0, 20.0), "late": (8.0, 30.0, 170.0, 600.0),
+        "vanish": (0.0, 20.0), "late": (8.0, 30.0, 170.0, 600.0), WALL: (30.0, 400.0, 4_000.0, 40_000.0, 100_000.0),
     }  # fmt: skip
     return rng.choice(sizes[what]) if what in sizes else 0.0

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.simulation.schedule import Fault
+from tests.simulation.schedule import WALL, Fault
 from tests.simulation.vendor import Asked, Reply, Vendor, refused
 from tests.support.fakes import Crash
 
@@ -42,6 +42,15 @@ class Accidents:
         self.counts: Counter[str] = Counter()
         self.fired: list[Fault] = []
         self.calm = False
+        self._walls: dict[str, float] = {}  # until when a kind of call is refused, by the platform's clock
+
+    def wall(self, calls: str, until: float) -> None:
+        """Refuse all calls of this kind until then."""
+        self._walls[calls] = until
+
+    def walled(self, calls: str, now: float) -> bool:
+        """Return True if calls of this kind are refused now, whoever makes them."""
+        return not self.calm and now < self._walls.get(calls, 0.0)
 
     def next(self, site: str) -> Fault | None:
         """Count an event; return the accident that is due at it."""
@@ -118,6 +127,10 @@ class Wire(httpx.AsyncBaseTransport):
         life.requests += 1
         fault = self._accidents.next("account") or self._accidents.next(_site(asked))
         what = fault.what if fault is not None else ""
+        if fault is not None and what == WALL:
+            self._accidents.wall(_calls(asked), self._vendor.now() + fault.size)
+        if _site(asked) == "pay" and self._accidents.walled(_calls(asked), self._vendor.now()):
+            what = WALL  # whatever else was to befall this call does not get so far
         if what == "alien" and asked.key:
             what = "html"  # words of its own are an answer, if a bad one: that is the fate ``garbage``
         self._note(f"{asked.method} {asked.path} {what}".rstrip())
@@ -168,6 +181,11 @@ def _site(asked: Asked) -> str:
     return "chunk" if asked.method == "PUT" or "/multipart-uploads/" in asked.path else "pay"
 
 
+def _calls(asked: Asked) -> str:
+    """Return what kind of call this is to the platform's limits: the first word of its path behind the version."""
+    return asked.path.split("/")[2]
+
+
 def _early(what: str, vendor: Vendor) -> Reply | None:
     """Return the answer of a platform, or of something before it, that has not taken the request."""
     flat = {
@@ -183,6 +201,7 @@ def _early(what: str, vendor: Vendor) -> Reply | None:
         "429 date": Reply(429, flat, {"Retry-After": vendor.date()}),
         "429 ms": Reply(429, nested, {"retry-after-ms": "800"}),
         "429 reset": Reply(429, None, {"X-Ratelimit-Reset": str(int(vendor.now()) + 90)}),
+        WALL: Reply(429, {**flat, "message": "Too many requests."}),
         "429 day": Reply(429, {**flat, "message": "Daily limit reached."}, {"Retry-After": str(_DAY)}),
         "500 before": refused(500, "internal_error"),
         "503 before": Reply(503, None, {"Retry-After": "4"}),
