@@ -19,6 +19,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
+        gc.freeze()
         gc.enable()
         while True:
             try:

@@ -56,7 +56,8 @@ def run_interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     results: list[T] = []
 
     gc.set_threshold(20_000, 20, 20)
-    gc.enable()  # a start does without
+    gc.freeze()  # what was imported stays; looking through it once costs as much as loading a library
+    gc.enable()
 
     async def body() -> None:
         with anyio.CancelScope() as scope, obeying(lambda _: scope.cancel()):

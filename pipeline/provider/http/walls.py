@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -115,7 +116,9 @@ class _Kept:
     closed: _Closed | None = None
 
 
-_KEPT = TypeAdapter(_Kept)
+@cache  # made where a wall was met: to make it takes as long as to read all else that `status` shows
+def _form() -> TypeAdapter[_Kept]:
+    return TypeAdapter(_Kept)
 
 
 @dataclass(slots=True)
@@ -336,13 +339,15 @@ class Wall:
 
     def dump(self) -> Json:
         """Return everything for the journal."""
-        kept: Json = _KEPT.dump_python(_Kept(self.learned, self._streak, self.closed), mode="json")
+        kept: Json = _form().dump_python(_Kept(self.learned, self._streak, self.closed), mode="json")
         return kept
 
     def load(self, kept: object) -> None:
         """Restore what an earlier run saved, unless it is damaged."""
+        if isinstance(kept, dict) and not any(kept.values()):  # none was met
+            return
         try:
-            found = _KEPT.validate_python(kept)
+            found = _form().validate_python(kept)
         except ValidationError:
             return
         if self.windows:
