@@ -388,13 +388,21 @@ async def check_files(
     changed = await anyio.to_thread.run_sync(_changed, files)
     same = [(item, there) for item, there in files if item.key not in changed]
     spoken = await anyio.to_thread.run_sync(_recaptioned, same, captions) if captions is not None else set[str]()
-    written = {
-        item.key: PublishData.of(publish)
-        for item in items
-        if (publish := known[item.key].publish) is not None and publish.state is State.DONE
-    }
-    lost = await sink.missing({data.folder: data.sizes for data in written.values()})
-    return FileLooks(changed, spoken, {key for key, data in written.items() if data.folder in lost})
+    found = {item.key: known[item.key].publish for item in items}
+    written = {key: publish for key, publish in found.items() if publish is not None and publish.state is State.DONE}
+    return FileLooks(changed, spoken, await _lost(written, sink))
+
+
+async def _lost(written: Mapping[str, Task], sink: Sink) -> set[str]:
+    """Return the keys of items whose results are not whole.
+
+    A file of them is gone, or two videos have one folder.
+    """
+    data = {key: PublishData.of(publish) for key, publish in written.items()}
+    owners = {data[key].folder: publish.key for key, publish in written.items()}
+    lost = await sink.missing({each.folder: each.sizes for each in data.values()})
+    shared = {key for key, publish in written.items() if owners[data[key].folder] != publish.key}
+    return shared | {key for key, each in data.items() if each.folder in lost}
 
 
 def check_line(planner: JobPlanner, item: Item) -> BadLine | None:

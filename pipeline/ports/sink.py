@@ -59,7 +59,7 @@ class Removal:
 
 
 class FolderTaken(Permanent):
-    """Another video's results are in that folder; nothing was written."""
+    """Another video's results are in that folder; nothing was changed."""
 
     code = "output_taken"
 
@@ -105,10 +105,13 @@ class Sink(Protocol):
         """
         ...
 
-    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+    async def remove(self, folder: str, subject: str, *, look: bool = False) -> Removal:
         """Remove a video's files as written, and its folder if nothing is left.
 
         What a person has added or changed stays. ``look``: only say what would go. What is gone already is no matter.
+
+        Raises:
+            FolderTaken: the ``video.json`` there has another ``key`` than ``subject``; nothing was removed.
         """
         ...
 

@@ -88,9 +88,9 @@ class DiskSink:
     async def missing(self, known: Mapping[str, Mapping[str, int | str]]) -> Set[str]:
         return await to_thread.run_sync(self._missing, known) if known else frozenset()
 
-    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+    async def remove(self, folder: str, subject: str, *, look: bool = False) -> Removal:
         with _explained(self._root / folder):
-            found = await to_thread.run_sync(partial(self._take_away, folder, look=look))
+            found = await to_thread.run_sync(partial(self._take_away, folder, subject, look=look))
         if not look:
             self._homes = None
         return found
@@ -141,10 +141,9 @@ class DiskSink:
             used = {home} if os.listdir(home) else set()
             ours = [RECORD, *atomic.leftovers(home, RECORD)] if recorded else []
             records = [record.parse(atomic.read(home, each, _LARGEST_RECORD)) for each in ours]
-            if record.is_of_another(records, contents):
-                place = self._root / folder
+            if record.is_of_another(records, record.key_of(record.parse(contents.get(RECORD)))):
                 remedy = "this is a mistake in Reelmill, or video.json there was changed: move that folder away"
-                raise FolderTaken(f"{place}: another video's results are there.", remedy=remedy)
+                raise FolderTaken(f"{self._root / folder}: another video's results are there.", remedy=remedy)
             before = {name for each in records for name in record.files_of(each)}
             kept = record.carry_over(records[0], contents) if records else frozenset()
             open_dirs = {"": home, **_open_parts(stack, home, {*before, *contents}, contents, used)}
@@ -233,12 +232,12 @@ class DiskSink:
                         homes.put(tail, each.name)
         return homes
 
-    def _take_away(self, folder: str, *, look: bool) -> Removal:
+    def _take_away(self, folder: str, subject: str, *, look: bool) -> Removal:
         if not layout.is_folder(folder):
             return Removal()
         try:
             with atomic.opened(str(self._root.resolve())) as root:
-                return take_away(root, folder, look=look)
+                return take_away(root, folder, subject, look=look)
         except FileNotFoundError:
             return Removal()
 

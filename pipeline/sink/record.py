@@ -51,10 +51,16 @@ def known_checksums(records: Sequence[Mapping[str, Json]]) -> dict[str, set[str]
     return found
 
 
-def is_of_another(records: Sequence[Mapping[str, Json]], contents: Mapping[str, bytes]) -> bool:
-    """True if these records are of another video than the new one in ``contents``."""
-    there = next((key for each in records if isinstance(key := each.get("key"), str)), None)
-    return there is not None and there != parse(contents.get(RECORD)).get("key", there)
+def key_of(record: Mapping[str, Json]) -> str:
+    """Return the key of a record's video; empty where it says none."""
+    key = record.get("key")
+    return key if isinstance(key, str) else ""
+
+
+def is_of_another(records: Sequence[Mapping[str, Json]], subject: str) -> bool:
+    """True if these records are of another video; ``subject`` empty: never."""
+    there = next(filter(None, map(key_of, records)), subject)
+    return bool(subject) and there != subject
 
 
 def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:

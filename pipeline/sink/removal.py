@@ -6,22 +6,25 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from pipeline.ports.sink import Removal
+from pipeline.ports.sink import FolderTaken, Removal
 from pipeline.sink import atomic, record
 from pipeline.sink.record import RECORD
 
 _LARGEST_RECORD = 4 * 1024 * 1024
 
 
-def take_away(root: int, folder: str, *, look: bool) -> Removal:
+def take_away(root: int, folder: str, subject: str, *, look: bool) -> Removal:
     """Remove what is as it was written, the record last; ``look``: only find it.
 
     Links and folders in folders are never ours.
+
+    Raises:
+        FolderTaken: the record is of another video than ``subject``.
     """
     try:
         with atomic.opened(folder, root) as home:
             parts = [part for part in os.listdir(home) if atomic.is_dir(home, part)]
-            found = _sorted_out(home, parts)
+            found = _sorted_out(home, parts, folder, subject)
             if not look:
                 _remove(home, found)
                 for part in parts:
@@ -36,9 +39,11 @@ def take_away(root: int, folder: str, *, look: bool) -> Removal:
     return found
 
 
-def _sorted_out(home: int, parts: list[str]) -> Removal:
+def _sorted_out(home: int, parts: list[str], folder: str, subject: str) -> Removal:
     ours = [RECORD, *atomic.leftovers(home, RECORD)]
     records = [record.parse(atomic.read(home, each, _LARGEST_RECORD)) for each in ours]
+    if record.is_of_another(records, subject):
+        raise FolderTaken(f"{folder}: another video's results are there.")
     sums = record.known_checksums(records)
     files: list[str] = []
     kept: list[str] = []

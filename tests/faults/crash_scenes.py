@@ -205,6 +205,21 @@ def counted_once(world: World, report: RunReport, trial: Trial) -> None:
     assert +ours == {thing.name: round(thing.data["usd"] * 1e6) for thing in theirs}
 
 
+def apart(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`, whoever of the videos whose names end alike came first; each has one folder of its own."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    for name in ("rows", "answers", "paid"):
+        assert getattr(found, name) == getattr(trial.plain, name), name
+    published = run_now(world.database.tasks(Selection(kinds=("publish",))))
+    files = world.disk.files()
+    owners = {name: json.loads(files[name])["key"] for name in files if name.endswith("/video.json")}
+    assert owners == {f"{task.data['folder']}/video.json": task.key for task in published}, owners
+    assert sorted(len(name.rpartition("--")[2]) - len("/video.json") for name in owners) == [8, 16], owners
+    lines = [json.loads(line) for line in files["results.jsonl"].splitlines()]
+    assert {f"{line['folder']}/video.json": line["key"] for line in lines} == owners, lines
+
+
 def asked_once_more(world: World, report: RunReport, trial: Trial) -> None:
     """As :func:`same`; of two videos one is asked twice, under two keys."""
     same(world, report, trial)
@@ -264,6 +279,7 @@ class Studio:
             "asked again": self.asked_again,
             "finished by another line": self.other_line,
             "a question taken back": self.taken_back,
+            "names that end alike": self.alike,
             "fetched from YouTube": self.fetched,
         }
 
@@ -390,6 +406,13 @@ class Studio:
 
         first, second = (_paying(self.night(2, jobs=asking(prompt))) for prompt in ("What is it?", "Who is it?"))
         return self._scene("a question taken back", first, nothing_goes_on, finish=second, again=2)
+
+    def alike(self) -> Scene:
+        """Return two videos whose folders would have one name: the first 40 bits of their keys' hashes are the same."""
+        paths = [self.folder / "one.mp4", self.folder / "other.mp4"]
+        for path, number in zip(paths, (730677, 1142512), strict=True):
+            path.write_bytes(b"film %d" % number)
+        return self._scene("names that end alike", replace(self.night(), entries=items(paths, title="film")), apart)
 
     def fetched(self) -> Scene:
         """Return a video that is fetched first; workers die, too."""

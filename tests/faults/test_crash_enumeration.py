@@ -37,6 +37,7 @@ SCENES = {
     "asked again": 100,
     "finished by another line": 120,
     "a question taken back": 60,
+    "names that end alike": 200,
     "fetched from YouTube": 200,
 }
 #: Scene → which of its worlds the gate goes through: every so many. ``REELMILL_TEST_ALL=1``, or the command, takes all.
@@ -56,6 +57,7 @@ EVERY = {
     "fetched from YouTube": 4,
     "a question taken back": 4,
     "a changed prompt": 3,
+    "names that end alike": 6,
 }
 #: Scenes in which some deaths leave what only a person can decide; in the last one, two deaths at one question.
 HOLDING = ("v1.2 files, hold", "v1.2 external")

@@ -132,7 +132,7 @@ class FakeSink:
             for name, fact in files.items()
         )
 
-    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+    async def remove(self, folder: str, subject: str, *, look: bool = False) -> Removal:
         found = Removal(sorted(self.folders.get(folder, {})))
         if not look:
             self.folders.pop(folder, None)

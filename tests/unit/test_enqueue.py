@@ -371,6 +371,22 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
     assert run_virtual(looked()) == (False, False)
 
 
+def test_two_videos_that_an_earlier_release_gave_one_folder_are_written_again() -> None:
+    """Whose results are there does not matter: the other's are gone. Two lines of one video have one folder for good."""
+    lines = {name: line_of(f"/{name}.mp4") for name in ("a", "b", "c")}
+    written = task("publish", State.DONE, folder="f", sizes={})
+    publishes = {"a": written, "b": replace(written, key="sha256:other"), "c": replace(written, key="sha256:other")}
+
+    async def looked(*names: str) -> set[str]:
+        items = [lines[name] for name in names]
+        known = {lines[name].key: KnownVideo(None, [], None, publishes[name], []) for name in names}
+        return {*(await check_files(items, known, FakeSink())).missing}
+
+    assert run_virtual(looked("b", "c")) == set()
+    assert run_virtual(looked("a", "b", "c")) == {lines["a"].key}
+    assert run_virtual(looked("b", "a")) == {lines["b"].key}
+
+
 def test_only_lines_with_words_of_their_own_can_be_objected_to() -> None:
     """An ``ask`` without a prompt, an unknown job: told with the line's place; plain lines cost nothing."""
     assert check_line(PLANNER, line_of()) is None

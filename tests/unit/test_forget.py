@@ -92,6 +92,19 @@ async def test_everything_goes_but_money_and_what_people_made(tmp_path: Path) ->
 
 
 @virtual
+async def test_another_videos_results_stay(tmp_path: Path) -> None:
+    """An earlier release has given two videos one folder, and the other one's results are in it."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 1))
+    await rig.run(films)
+    (record,) = (tmp_path / "out").glob("*--*/video.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "key": "sha256:other"}))
+    before = {path: path.read_bytes() for path in record.parent.rglob("*") if path.is_file()}
+    found = await forget(rig, films[0].key)
+    assert (found.done, found.rows[0].folder, found.rows[0].files) == (True, "", ())
+    assert {path: path.read_bytes() for path in record.parent.rglob("*") if path.is_file()} == before
+
+
+@virtual
 async def test_a_list_that_names_it_brings_it_back_for_nothing(tmp_path: Path) -> None:
     """What is in the account is adopted: nothing is paid again, and the ledger has no entry of a call that was not made."""
     rig, films = rig_in(tmp_path), items(clips(tmp_path, 2), title="film")

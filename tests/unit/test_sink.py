@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,47 @@ async def test_a_folder_of_another_video_is_not_written(tmp_path: Path) -> None:
         await sink.write(home.name, [OutFile("a.md", "ours"), ours])
     assert await sink.folder("k", [""], apart=True) == f"video--{layout.key16('k')}"
     assert await sink.folder("k", ["T"]) == f"video--{layout.key16('k')}"
+
+
+@pytest.mark.asyncio
+async def test_of_two_hosts_that_write_one_folder_one_is_refused(tmp_path: Path) -> None:
+    """At the same time, each with a video of its own: one has all of the folder, the other has nothing in it."""
+    refused: list[str] = []
+
+    async def host(key: str) -> None:
+        files = [OutFile(f"raw/{number}.json", key) for number in range(20)]
+        try:
+            await DiskSink(tmp_path).write("a--bbbbbbbb", [*files, OutFile("video.json", json.dumps({"key": key}))])
+        except FolderTaken:
+            refused.append(key)
+
+    for _ in range(2):
+        async with anyio.create_task_group() as hosts:
+            hosts.start_soon(host, "one")
+            hosts.start_soon(host, "two")
+        (loser,) = refused
+        there = {path.read_text() for path in tmp_path.rglob("*.json")}  # noqa: ASYNC240 - a few bytes
+        assert not any(loser in text for text in there)
+        refused.clear()
+        shutil.rmtree(tmp_path / "a--bbbbbbbb")
+
+
+@pytest.mark.asyncio
+async def test_a_folder_of_another_video_is_not_removed(tmp_path: Path) -> None:
+    """Its record names the video, also one that was not shown when its writer died."""
+    sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
+    text = OutFile("a.md", "theirs")
+    card = json.dumps({"key": "theirs", "files": ["a.md"], "sha256": {"a.md": text.sha256}})
+    await sink.write(home.name, [text, OutFile("video.json", card)])
+    for name in ("video.json", f".video.json.{os.getpid()}-0123456789abcdef.tmp"):
+        (home / "video.json").rename(home / name)
+        for look in (True, False):
+            with pytest.raises(FolderTaken):
+                await sink.remove(home.name, "ours", look=look)
+        assert {path.name for path in home.iterdir()} == {"a.md", name}
+    (home / name).rename(home / "video.json")
+    assert (await sink.remove(home.name, "theirs")).files == ["a.md", "video.json"]
+    assert not home.exists()
 
 
 @pytest.mark.asyncio

@@ -34,7 +34,7 @@ from pipeline.ingest.ending.note import may_be_at_work, note_recalls
 from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, PublishData, VideoData
 from pipeline.ports.inventory import Inventory, RemoteObject
 from pipeline.ports.knowledge_api import KnowledgeApi
-from pipeline.ports.sink import Sink
+from pipeline.ports.sink import FolderTaken, Removal, Sink
 from pipeline.ports.store import Database
 
 _NOTE = "forgetting"  #: name of the note: [names, videos] of what is under way
@@ -140,14 +140,13 @@ class Forgetting:
                 if may_be_at_work(task) and (task.state is not State.CANCELLED or task.key in untold)
             ]
             self._at_work += at_work
-            written = [PublishData.of(task).folder for task in tasks if task.kind == "publish"]
-            removal = await self._sink.remove(written[0], look=True) if any(written) else None
+            folder, removal = await self._find_files(video, tasks)
             row = replace(
                 row,
                 results=sum(not result.job.startswith("_") for result in known.results),
-                folder=written[0] if written else "",
-                files=removal.files if removal is not None else (),
-                kept=removal.kept if removal is not None else (),
+                folder=folder,
+                files=removal.files,
+                kept=removal.kept,
                 usd=round(sum(spend.usd for spend in known.spends), 6),
                 at_work=len(at_work) if self._tell is not None else 0,
                 left_running=len(at_work) if self._tell is None else 0,
@@ -158,6 +157,17 @@ class Forgetting:
         self._names += [name, item.key, data.source, data.title, row.folder]
         self._going.append((row, [task.id for task in tasks], "" if others else video))
         return row
+
+    async def _find_files(self, video: str, tasks: Sequence[Task]) -> tuple[str, Removal]:
+        """Return a video's folder, and what of it goes.
+
+        No folder where another video's results are in it.
+        """
+        folder = next((PublishData.of(task).folder for task in tasks if task.kind == "publish"), "")
+        try:
+            return folder, await self._sink.remove(folder, video, look=True) if folder else Removal()
+        except FolderTaken:
+            return "", Removal()
 
     async def carry_out(self, found: Forgotten) -> Forgotten:
         """Take away what :meth:`look` found; return what was done."""
@@ -174,7 +184,7 @@ class Forgetting:
         stamp = iso(self._clock.now())
         for row, tasks, video in self._going:
             if row.folder:
-                await self._sink.remove(row.folder)
+                await self._sink.remove(row.folder, video)
                 await to_thread.run_sync(remove_of_video, self._settings.run.output, row.folder)
             await self._database.forget(tasks, video, stamp)
         unwritten = await self._write()
