@@ -22,6 +22,7 @@ TIMES: Final = frozenset(
         "at",
         "until",
         "since",
+        "sign",
         "created",
         "updated",
         "due",

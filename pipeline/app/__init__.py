@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
     from pipeline.app.asking.ask import ask
+    from pipeline.app.cluster.hosts import forget_hosts_line, hosts
     from pipeline.app.gallery.make import make_gallery
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask", "ask_again", "cancel", "check_config",
-    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget",
+    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget", "forget_hosts_line", "hosts",
     "indexes", "list_items",
     "make_gallery", "make_service", "migrate", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
@@ -47,6 +48,7 @@ _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
+    "forget_hosts_line": "cluster.hosts", "hosts": "cluster.hosts",
     "make_gallery": "gallery.make", "indexes": "index.indexes", "forget": "items.forget", "list_items": "items.list_items",
     "migrate": "upkeep.migrate", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",

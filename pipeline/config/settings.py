@@ -22,7 +22,7 @@ from pipeline.config.durations import Seconds
 from pipeline.config.local_model import ModelSection, read_model_key
 from pipeline.config.queries import StandingQuery
 from pipeline.config.secrets import read_key, read_post_header, read_store_password
-from pipeline.config.store import StoreSection
+from pipeline.config.store import ClusterSection, StoreSection
 from pipeline.config.watch import WatchSection
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
 from pipeline.core.errors import ConfigError
@@ -237,6 +237,7 @@ class Settings(Section):
     prices: PricesSection = PricesSection()
     policy: PolicySection = PolicySection()
     store: StoreSection = StoreSection()
+    cluster: ClusterSection = ClusterSection()
     batches: BatchesSection = BatchesSection()
     source: SourceSection = SourceSection()
     fetch: FetchSection = FetchSection()

@@ -1,4 +1,4 @@
-"""``[store]``: where the database is."""
+"""``[store]`` and ``[cluster]``: where the database is, and how hosts share it."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ class StoreSection(Section):
         if value:
             parse_address(value)
         return value.strip()
+
+
+class ClusterSection(Section):
+    """This host among those that share the database."""
+
+    host: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$")
+    #: How long a host gives no sign before its downloads are made again elsewhere.
+    gone_after: Seconds = Field(default=900.0, ge=60, le=86_400)

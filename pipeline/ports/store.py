@@ -273,8 +273,16 @@ class Journal(Protocol):
         """Return the remembered value, or None."""
         ...
 
+    async def load_all(self, begins: str) -> Mapping[str, Json]:
+        """Return what is remembered under all names that begin so, by name."""
+        ...
+
     async def save(self, name: str, value: Json) -> None:
         """Remember a value under a name."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Remember nothing under a name any more."""
         ...
 
     async def change(self, name: str, change: Change[T]) -> T:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.model import Json, Parked, SpentWindow, Trouble
     from pipeline.ports.quota import QuotaGauge
+    from pipeline.views.cluster import HostView
     from pipeline.views.lines import BadLine
 
 
@@ -63,3 +64,4 @@ class StatusView:
     spent: Sequence[SpentWindow] = ()  #: today and this month, UTC
     quota: Sequence[QuotaGauge] = ()  #: how full each window of each limit is; empty where none is kept
     batches: Sequence[BatchView] = ()  #: those that have not ended
+    hosts: Sequence[HostView] = ()  #: that share the database; empty for a file

@@ -28,6 +28,7 @@ COMMANDS = (
     "cancel",
     "search",
     "ask",
+    "hosts",
     "migrate",
     "classify",
     "indexes",

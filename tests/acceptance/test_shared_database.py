@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from pipeline.app.wiring import database as wiring
+from pipeline.app.wiring.presence import new_presence
 from pipeline.config.database_address import parse_address
 from pipeline.config.settings import load
 from pipeline.core.clock import SystemClock
@@ -172,3 +173,35 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: 
         assert ended.code == 2
         assert f"he {address}" in ended.err
         assert "hunter2" not in ended.out + ended.err
+
+
+def test_hosts_are_listed_and_forgotten(tmp_path: Path, url: str) -> None:
+    """One that ended is told of until it is forgotten; a name that is none, a living host and a file are refused."""
+    (tmp_path / "state").mkdir()
+    folder = configure(tmp_path, url, cluster={"host": "mill-1"}, run={"state": "state"})
+    assert command(folder, "hosts").out.strip() == "no host has worked on this database yet"
+
+    async def visit(*, leaves: bool) -> None:
+        settings = load(folder / "reelmill.toml", env={})
+        async with wiring.open_shared(settings, "beside") as database:
+            presence = await new_presence(settings, database, SystemClock(), "run")
+            await presence.join()
+            if leaves:
+                await presence.leave()
+
+    asyncio.run(visit(leaves=False))
+    (living,) = command(folder, "hosts", "--json").json
+    assert (living["name"], living["state"], living["role"], living["holds"]) == ("mill-1", "at work", "run", 0)
+    assert command(folder, "status", "--json").json["hosts"] == [living]
+    busy = command(folder, "hosts", "forget", "mill-1")
+    assert (busy.code, "stop it first" in busy.err) == (75, True)
+    asyncio.run(visit(leaves=True))
+    assert "left" in command(folder, "hosts").out
+    unknown = command(folder, "hosts", "forget", "mill-2")
+    assert (unknown.code, "mill-1" in unknown.err) == (2, True)
+    assert "mill-1 is forgotten" in command(folder, "hosts", "forget", "mill-1").out
+    assert command(folder, "hosts", "--json").json == []
+    assert command(folder, "hosts", "forget").code == 2
+    (folder / "reelmill.toml").write_text("", encoding="utf-8")
+    refused = command(folder, "hosts")
+    assert (refused.code, "[store] url" in refused.err) == (2, True)

@@ -363,6 +363,18 @@ async def test_the_journal_remembers_the_last_value(database: Database) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_journal_tells_all_names_that_begin_alike(database: Database) -> None:
+    """By name, and nothing else; what is dropped is not there any more, dropped twice as well."""
+    for name in ("host:b", "host:a", "hosts", "Host:c", "host:ü", "host"):
+        await database.save(name, {"name": name})
+    assert list(await database.load_all("host:")) == ["host:a", "host:b", "host:ü"]
+    assert (await database.load_all("host:"))["host:b"] == {"name": "host:b"}
+    await database.drop("host:b")
+    await database.drop("host:b")
+    assert (list(await database.load_all("host:")), await database.load("host:b")) == (["host:a", "host:ü"], None)
+
+
+@pytest.mark.asyncio
 async def test_a_change_is_made_alone(database: Database) -> None:
     """Whoever looks and decides sees what the one before has left; None leaves it; what fails changes nothing."""
     answers: list[int] = []
@@ -400,6 +412,7 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
         database.counts(), database.tally(), database.pending(NOW), database.parked(NOW), database.spent(),
         database.spends(["v"]),
         database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
+        database.load_all("x"), database.drop("x"),
         database.change("x", lambda kept: (1, kept)),
     ]  # fmt: skip
     for call in calls:

@@ -239,9 +239,17 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         return loads(self._notes[name]) if name in self._notes else None
 
+    async def load_all(self, begins: str) -> Mapping[str, Json]:
+        self._check()
+        return {name: loads(self._notes[name]) for name in sorted(self._notes) if name.startswith(begins)}
+
     async def save(self, name: str, value: Json) -> None:
         self._check()
         self._notes[name] = to_json(value)
+
+    async def drop(self, name: str) -> None:
+        self._check()
+        self._notes.pop(name, None)
 
     async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
         if await self.load(name) != before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.app.operator.attention import noted_attention
+from pipeline.app.operator.hosts import list_hosts
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.app.wiring.database import open_read_only, who_works
@@ -66,4 +67,5 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             spent=await spent_windows(database, settings.budget, now),
             quota=read_usage(settings.limits, kept, now) if kept is not None else (),
             batches=await _batches(database),
+            hosts=await list_hosts(settings),
         )

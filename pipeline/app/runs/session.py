@@ -72,6 +72,8 @@ class RunSession:
         self._reading = True
         self._stopped = False  #: told to stop
         self._hurried = False  #: told a second time
+        if company.presence is not None:
+            company.presence.watch(self._trouble, lambda taken: pool.halt(taken, "config"))
         self._recalled = anyio.Event()  #: the platform was told of what is cancelled
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
@@ -95,7 +97,7 @@ class RunSession:
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
                 group.start_soon(self.posters.beside)
-                group.start_soon(self._company.keep_time)
+                group.start_soon(self._company.beside)
                 if (limit := self._settings.run.max_time) is not None:
                     group.start_soon(self._end_after, limit)
                 if watch is not None:
@@ -119,6 +121,11 @@ class RunSession:
         return self._reporter.snapshot(reading=self._reading)
 
     # ------------------------------------------------------------------------------------------------- beside
+
+    def _trouble(self) -> Trouble | None:
+        """Return why this host takes nothing on, or writes nothing."""
+        ending = self.components.pool.run_end
+        return ending.halted or ending.output
 
     def _stop(self, number: signal.Signals) -> None:
         """Finish what is short, and give the rest back; the second time, stop now."""

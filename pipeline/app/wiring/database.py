@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from pipeline.app.wiring import state_folder
-from pipeline.app.wiring.state_folder import host_name, lock_state_folder
+from pipeline.app.wiring.presence import new_presence
+from pipeline.app.wiring.state_folder import lock_state_folder
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, ServerClock, SystemClock
 from pipeline.core.errors import Busy, ConfigError, DatabaseAway, ReelmillError, StoreError
+from pipeline.engine.hosts import Presence, Role
 from pipeline.engine.store_retry import retry_while_away
 from pipeline.ports.store import Database
 
@@ -50,10 +52,27 @@ def has_database(settings: Settings) -> bool:
 class Company:
     """What a run must know of others that work on its database."""
 
-    family: str = ""  #: how the owners of this state folder's processes begin; empty: there are no others
+    presence: Presence | None = None  #: this host's line among them; None: there are no others
     keep_time: Callable[[], Coroutine[Any, Any, None]] = (
         anyio.sleep_forever
     )  #: follows the clock that all share, for ever
+
+    @property
+    def host(self) -> str:
+        """The name of this host; empty where there is no other."""
+        return self.presence.name if self.presence is not None else ""
+
+    @property
+    def family(self) -> str:
+        """How the owners of this host's processes begin; empty where there is no other."""
+        return f"{self.host}:" if self.host else ""
+
+    async def beside(self) -> None:
+        """Keep the time, and give signs, for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.keep_time)
+            if self.presence is not None:
+                group.start_soon(self.presence.run)
 
 
 ALONE = Company()
@@ -69,13 +88,14 @@ class RunDatabase:
 
 
 @asynccontextmanager
-async def open_for_run(settings: Settings) -> AsyncIterator[RunDatabase]:
+async def open_for_run(settings: Settings, role: Role = "run") -> AsyncIterator[RunDatabase]:
     """Open the database for a run, whose state folder is locked.
 
-    Beside the runs of other hosts, where they can share.
+    Beside the runs of other hosts, where they can share; this one is among them for as long as it is open.
 
     Raises:
-        Busy: this run cannot share, or another one does not; says which.
+        Busy: this run cannot share, or another one does not, or this host is at work elsewhere; says which.
+        ConfigError: another host has this one's name.
     """
     address = shared_database(settings)
     if address is None:
@@ -83,13 +103,19 @@ async def open_for_run(settings: Settings) -> AsyncIterator[RunDatabase]:
             yield RunDatabase(database, SystemClock())
     else:
         why = _why_alone(settings)
-        family, clock = f"{host_name(settings.run.state)}:", ServerClock(SystemClock())
+        clock = ServerClock(SystemClock())
         try:
             patience = min(settings.store.patience, _AT_THE_START)
             async with _open_shared(address, "alone" if why else "beside", patience) as database:
                 with told_as_configuration():
                     await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
-                yield RunDatabase(database, clock, Company(family, partial(_keep_time, database, clock)))
+                    presence = await new_presence(settings, database, clock, role)
+                    await retry_while_away(presence.join, SystemClock(), patience)
+                try:
+                    yield RunDatabase(database, clock, Company(presence, partial(_keep_time, database, clock)))
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await presence.leave()
         except Busy as busy:
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
@@ -148,6 +174,24 @@ async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
     else:
         async with _open_shared(address, "") as database:
             yield database
+
+
+@asynccontextmanager
+async def open_shared(settings: Settings, hold: Hold = "") -> AsyncIterator[PostgresDatabase]:
+    """Open the database that hosts share.
+
+    It knows more than the port. Without a ``hold`` it is read-only.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    address = shared_database(settings)
+    if address is None:
+        raise ConfigError(
+            "[store] url names no database that hosts share; a file has one host", remedy="set [store] url"
+        )
+    async with _open_shared(address, hold) as database:
+        yield database
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.core.model import Json, RunNote, Spend
 from pipeline.ports.store import Change, Journal, T
 
@@ -37,7 +39,13 @@ class NullJournal(Journal):
     async def load(self, name: str) -> Json | None:
         return None
 
+    async def load_all(self, begins: str) -> Mapping[str, Json]:
+        return {}
+
     async def save(self, name: str, value: Json) -> None:
+        pass
+
+    async def drop(self, name: str) -> None:
         pass
 
     async def change(self, name: str, change: Change[T]) -> T:

@@ -54,8 +54,8 @@ def lock_state_folder(folder: Path) -> Iterator[Path]:
         lock.release()
 
 
-def host_name(folder: Path) -> str:
-    """Return a name for whoever holds a state folder.
+def host_id(folder: Path) -> str:
+    """Return an id for whoever holds a state folder.
 
     The next one that does has the same.
 
@@ -72,7 +72,7 @@ def host_name(folder: Path) -> str:
             file.write_text(name, encoding="ascii")
     except OSError as error:
         raise _unusable(folder, error) from None
-    return f"{socket.gethostname()[:40]}/{name}"
+    return name
 
 
 def _write_holder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import how_ended, told_fates, why_ended
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when, windows_text
+from pipeline.present.tables.hosts import hosts_table
 from pipeline.present.tables.layout import (
     attention,
     bad_lines,
@@ -57,6 +58,8 @@ def status_table(value: StatusView, now: float) -> RenderableType:
         parts.append(remedy("reelmill retry --parked opens before the time"))
     parts += section("batches", [_batch(entry, now) for entry in value.batches]) if value.batches else []
     parts += [*waiting_section(value, now), *quota_section(value, now), *unlisted_section(value)]
+    if value.hosts:
+        parts += [Text(""), hosts_table(value.hosts, now)]
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.runs:

@@ -210,6 +210,8 @@ CHANNEL = "reelmill"
 TELL = f"SELECT pg_notify('{CHANNEL}', $1)"
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+#: Remember nothing under a name any more.
+DROP = "DELETE FROM note WHERE name = $1"
 #: Forget that videos have changed, by their marks.
 CATCH_UP = "DELETE FROM changed WHERE mark = ANY ($1::bigint[])"
 #: An operator's command on the tasks of a selection (``{which}``); ``{now}`` and ``{named}`` (whether the selection names

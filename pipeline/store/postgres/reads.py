@@ -122,6 +122,7 @@ FROM (SELECT summary FROM run ORDER BY started DESC, number DESC OFFSET $1) AS s
 DISK_USE = "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) AS known (name)"
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = $1"
+_NOTES = "SELECT name, value FROM note WHERE name >= $1 AND name < $1 || chr(1114111) ORDER BY name"
 _ITEMS = 200  #: read at once
 
 
@@ -245,6 +246,9 @@ class PostgresRecords:
     async def load(self, name: str) -> Json | None:
         rows = await self._read(NOTE, name)
         return loads(rows[0][0]) if rows else None
+
+    async def load_all(self, begins: str) -> Mapping[str, Json]:
+        return {name: loads(value) for name, value in await self._read(_NOTES, begins)}
 
     async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
         return [ChangedVideo(*row) for row in await self._read(CHANGED, after, limit)]

@@ -224,6 +224,9 @@ class SqliteDatabase(SqliteRecords):
     async def save(self, name: str, value: Json) -> None:
         await self._writing().statement(queries.SAVE, (name, to_json(value)))
 
+    async def drop(self, name: str) -> None:
+        await self._writing().statement(queries.DROP, (name,))
+
     async def change(self, name: str, change: Change[T]) -> T:
         if self._writer is None:  # a reader may look
             new, answer = change(await self.load(name))

@@ -188,6 +188,8 @@ COMPACT = (
 )  # fmt: skip
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+#: Remember nothing under a name any more.
+DROP = "DELETE FROM note WHERE name = ?"
 #: Forget that videos have changed, by their marks.
 CATCH_UP = "DELETE FROM changed WHERE mark IN (SELECT value FROM json_each(?))"
 #: An operator's command on the tasks of a selection (``{which}``); ``:named``: the selection names states.

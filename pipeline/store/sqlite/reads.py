@@ -183,6 +183,7 @@ FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 CHANGED = "SELECT mark, key FROM changed WHERE mark > ? ORDER BY mark LIMIT ?"
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
+_NOTES = "SELECT name, value FROM note WHERE name >= :begins AND name < :begins || char(1114111) ORDER BY name"
 _ITEMS = 200  #: read at once
 _COLUMNS = {
     "kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "stages": "stage", "classes": "trouble_code",
@@ -348,6 +349,9 @@ class SqliteRecords:
     async def load(self, name: str) -> Json | None:
         rows = await self._read(NOTE, (name,))
         return loads(rows[0][0]) if rows else None
+
+    async def load_all(self, begins: str) -> Mapping[str, Json]:
+        return {name: loads(value) for name, value in await self._read(_NOTES, {"begins": begins})}
 
     async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
         return [ChangedVideo(*row) for row in await self._read(CHANGED, (after, limit))]

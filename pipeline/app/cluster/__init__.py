@@ -1,0 +1,1 @@
+"""Several hosts on one database: who is there, and work without a list."""

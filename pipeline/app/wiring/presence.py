@@ -1,0 +1,48 @@
+"""This host's line among those that share a database."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.app.wiring.state_folder import host_id
+from pipeline.config.settings import Settings
+from pipeline.core.clock import Clock
+from pipeline.core.model import Lane, fingerprint
+from pipeline.engine.hosts import Host, Presence, Role, find_hosts
+from pipeline.ports.store import Journal
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")  # one for each time that a machine starts; only Linux has it
+_OTHER = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+async def new_presence(settings: Settings, journal: Journal, clock: Clock, role: Role) -> Presence:
+    """Return this host's presence, under its name; it has not joined yet.
+
+    A state folder that is known keeps its name, also where the machine is called otherwise now.
+
+    Raises:
+        ConfigError: the state folder cannot be written.
+    """
+    folder = settings.run.state
+    own = host_id(folder)
+    name = settings.cluster.host
+    if not name:
+        known = [host.name for host in (await find_hosts(journal)).values() if host.id == own]
+        name = known[0] if known else _default_name(own)
+    lanes = [lane.value for lane in Lane]
+    return Presence(journal, clock, Host(name, own, _seat(folder), secrets.token_hex(8), __version__, role, lanes))
+
+
+def _default_name(own: str) -> str:
+    machine = _OTHER.sub("-", socket.gethostname())[:40].strip("-._") or "host"
+    return f"{machine}-{own[:8]}"
+
+
+def _seat(folder: Path) -> str:
+    """Return what all have in common that must hold one lock."""
+    started = _BOOT.read_text(encoding="ascii").strip() if _BOOT.exists() else ""
+    return fingerprint(socket.gethostname(), started, str(folder.resolve()))

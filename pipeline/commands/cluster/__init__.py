@@ -1,0 +1,1 @@
+"""Commands for several hosts on one database."""

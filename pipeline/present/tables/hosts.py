@@ -1,0 +1,53 @@
+"""Hosts: who works on a shared database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from pipeline.present.formatting import clean, count, span
+from pipeline.present.tables.layout import new_table, trouble_line
+
+if TYPE_CHECKING:
+    from pipeline.views import ForgottenHost, HostView
+
+_COLOUR = {"at work": "green", "away": "red", "left": "dim"}
+
+
+def hosts_table(hosts: Sequence[HostView], now: float) -> RenderableType:
+    """Show every host with its last sign, and why one takes nothing on."""
+    if not hosts:
+        return Text("no host has worked on this database yet")
+    table = new_table(
+        ("host", "state", "last sign", "at work on", "its files wait", "lanes", "release"),
+        right=("at work on", "its files wait"), fold=("lanes",),
+    )  # fmt: skip
+    for host in hosts:
+        table.add_row(
+            Text(clean(host.name)),
+            Text(host_state(host), _COLOUR[host.state]),
+            f"{span(max(0.0, now - host.sign))} ago",
+            f"{host.holds:,}" if host.holds else "-",
+            f"{host.waits:,}" if host.waits else "-",
+            Text(clean(", ".join(host.lanes) or "all")),
+            Text(clean(host.release)),
+        )
+    troubles = [trouble_line(host.name, host.trouble) for host in hosts if host.trouble is not None]
+    return Group(table, *([Text(""), *troubles] if troubles else []))
+
+
+def host_state(host: HostView) -> str:
+    """Return how a host stands, with what it does."""
+    return f"{host.state} ({host.role})" if host.state == "at work" else host.state
+
+
+def forgotten_words(gone: ForgottenHost) -> str:
+    """Return what came of a host's work."""
+    parts = [
+        *([f"{count(gone.failed, 'item')} failed as missing"] if gone.failed else []),
+        *([f"{count(gone.again, 'video')} fetched again elsewhere"] if gone.again else []),
+    ]
+    return f"{clean(gone.name)} is forgotten; {', '.join(parts) or 'nothing waited for it'}"

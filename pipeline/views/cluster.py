@@ -1,0 +1,36 @@
+"""Several hosts on one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.model import Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One host that works, or worked, on the shared database."""
+
+    name: str
+    state: Literal["at work", "away", "left"]  #: away: it gives no sign; left: it ended by itself
+    role: str  #: run, work, submit
+    since: float  #: when it joined, epoch seconds
+    sign: float  #: its last sign
+    release: str
+    lanes: Sequence[str]  #: that it serves; empty: all
+    holds: int  #: tasks that it is at work on
+    waits: int = 0  #: tasks that wait for its files
+    trouble: Trouble | None = None  #: why it takes nothing on
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenHost:
+    """A host whose line was taken out."""
+
+    name: str
+    failed: int = 0  #: items whose files only it had
+    again: int = 0  #: videos that are fetched again elsewhere
