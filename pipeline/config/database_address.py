@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 #: How a connection is protected, in libpq's words. What tries without TLS where TLS fails is not among them.
 TlsMode: TypeAlias = Literal["disable", "require", "verify-ca", "verify-full"]
+_UNPROVEN = ("disable", "require")  #: what leaves open who answers
 _FILES = ("sslrootcert", "sslcert", "sslkey")
 _PARAMETERS = ("host", "port", "sslmode", *_FILES)
 DEFAULT_PORT = 5432
@@ -34,6 +35,11 @@ class DatabaseAddress:
     certificate: Path | None = None  #: our own, and its key
     key: Path | None = None
     password: SecretStr | None = field(default=None, repr=False)
+
+    @property
+    def insecure(self) -> bool:
+        """Whether another machine is spoken to without a proof of who answers."""
+        return self.tls in _UNPROVEN and not all(_is_near(name) for name, _ in self.hosts)
 
     def __str__(self) -> str:
         """Return it in words, for people."""

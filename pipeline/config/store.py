@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.config.database_address import parse_address
 from pipeline.config.durations import Seconds
@@ -16,6 +16,8 @@ SERVER_PATIENCE = 600.0  #: seconds; a failover takes minutes
 class StoreSection(Section):
     """The database: a file of the state folder, or one that several processes share."""
 
+    #: Another machine may be spoken to without a proof of who answers. Before ``url``, whose check looks at it.
+    insecure: bool = False
     url: str = ""
     password_file: Path | None = None
     #: How long one that does not answer is waited for, before a run ends.
@@ -29,9 +31,13 @@ class StoreSection(Section):
 
     @field_validator("url")
     @classmethod
-    def _understood(cls, value: str) -> str:
-        if value:
-            parse_address(value)
+    def _understood(cls, value: str, info: ValidationInfo) -> str:
+        before = info.data
+        if value and (address := parse_address(value)).insecure and not before.get("insecure"):
+            raise ValueError(
+                f"says sslmode={address.tls}, so that anybody on the way could answer for the database: name its authority"
+                " with sslrootcert=…, or set [store] insecure = true"
+            )
         return value.strip()
 
 

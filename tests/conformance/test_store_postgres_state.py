@@ -165,6 +165,28 @@ def test_every_code_says_whether_waiting_helps(code: str, sort: type[Exception],
     assert sort is Permanent or "atabase 'x' at y" in str(found)
 
 
+@pytest.mark.asyncio
+async def test_a_full_disk_is_waited_for(address: DatabaseAddress, database: PostgresDatabase) -> None:
+    """Nothing of a group is there before there is room, and all of it afterwards; the connection stays."""
+    task = await bring(database, State.RUNNING)
+    outcome = moved(task, spawn=[placed("child")], spend=[Spend("k", "analyze", 1.0)])
+    async with linked(address) as link:
+        await link.execute(
+            "CREATE FUNCTION reelmill.no_room() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER no_room BEFORE INSERT ON reelmill.task EXECUTE FUNCTION reelmill.no_room()"
+        )
+        try:
+            with pytest.raises(DatabaseAway) as caught:
+                await database.apply(outcome, NOW)
+            assert caught.value.trouble.code == "disk_full"
+            assert ((await one(database)).state, (await database.spent())[0]) == (State.RUNNING, 0.0)
+        finally:
+            await link.execute("DROP FUNCTION reelmill.no_room CASCADE")
+    assert await database.apply(outcome, NOW) is ApplyAnswer.WRITTEN
+    assert ((await one(database, "child")).state, (await database.spent())[0]) == (State.PENDING, 1.0)
+
+
 # -------------------------------------------------------------------------------------------------------------- schema
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.config.database_address import parse_address
 from pipeline.store.postgres.database import open_database
-from tests.support.cli import Platform, Terminal, customer, serving, until
+from tests.support.cli import Platform, Running, Terminal, customer, serving, until
 from tests.support.media import clips
-from tests.support.postgres import Databases, databases
+from tests.support.postgres import PASSWORD, Databases, databases
 
 __all__ = ["databases"]
 VIDEOS = 10
@@ -20,26 +20,38 @@ VIDEOS = 10
 
 def host(folder: Path, platform: Platform, url: str) -> Terminal:
     """Return a terminal of one more host: a state folder of its own, and the results that all write."""
+    folder.mkdir()
+    (folder / "secret").write_text(PASSWORD, encoding="utf-8")
     return customer(
-        folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url}, policy={"lease": 6},
-        gallery={"enabled": False},
+        folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url, "password_file": "secret"},
+        policy={"lease": 6}, gallery={"enabled": False}, log={"level": "debug"},
     )  # fmt: skip
+
+
+def tells(process: Running) -> bool:
+    """Tell whether a process says the password: in its streams, or to whoever lists the processes."""
+    listed = Path(f"/proc/{process.pid}/cmdline")
+    shown = listed.read_text(encoding="utf-8") if process.alive and listed.exists() else ""
+    return PASSWORD in process.said() + process.out.read_text(encoding="utf-8") + shown
 
 
 @pytest.mark.asyncio
 @pytest.mark.slow(seconds=15)
 async def test_a_host_that_dies_leaves_its_work_to_the_other(tmp_path: Path, databases: Databases) -> None:
-    """Two runs share a list; one is killed in the middle. The other ends with all done; nothing is lost or paid twice."""
+    """Two runs share a list; one is killed in the middle. The other ends with all done; nothing is lost, paid twice or told."""
     films = tmp_path / "films"
     clips(films, VIDEOS)
     async with databases.lent() as url:
         with serving(tmp_path / "platform") as platform:
-            one, two = host(tmp_path / "one", platform, url), host(tmp_path / "two", platform, url)
+            tcp = databases.server.url(parse_address(url).name, tcp=True)
+            one, two = host(tmp_path / "one", platform, tcp), host(tmp_path / "two", platform, tcp)
             try:
                 first, second = one.start("run", str(films)), two.start("run", str(films))
                 until(lambda: len(platform.paid()) >= VIDEOS // 2, "both to be in the middle")
+                assert not tells(first)
                 first.signal(signal.SIGKILL)
                 ended = second.wait()
+                assert not tells(second)
                 assert ended.code == 0, ended.err
                 assert platform.twice() == []
                 effects = Counter(effect for effect, _ in platform.paid())

@@ -127,6 +127,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     secrets = (settings.api_key, settings.post_header, settings.model_key, settings.store_password)
     held = [secret.get_secret_value() for secret in secrets if secret is not None]
     _known_secrets.extend([*held, *settings.watch.secrets])
+    if not quiet:
+        _warn_of(settings)
     level: str = settings.log.level
     if "level" not in settings.log.model_fields_set:
         if quiet:
@@ -135,6 +137,18 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
             level = "error"  # what a person must know, the command says in its own words
     log_to_stderr(level, settings.log.format, _secrets())
     return settings
+
+
+def _warn_of(settings: Settings) -> None:
+    """Say at each start what the configuration allows and nobody should forget."""
+    from pipeline.config.database_address import parse_address
+    from pipeline.core import log
+
+    if settings.store.url and (address := parse_address(settings.store.url)).insecure:
+        log.get("store").warning(
+            "store.insecure", database=str(address), why=f"sslmode={address.tls}: nobody proves who answers there",
+            remedy="name its authority with sslrootcert, and take [store] insecure out",
+        )  # fmt: skip
 
 
 @contextmanager

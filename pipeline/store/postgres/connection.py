@@ -33,7 +33,7 @@ _NO_TLS = "rejected SSL upgrade"  #: what the driver says where a server knows n
 NO_LIMIT = 7 * 86_400.0  #: seconds for what rewrites a whole table
 _TRIES = 5  #: of a transaction that lost against another host's
 _SETTINGS = {
-    "search_path": SCHEMA,
+    "search_path": f"{SCHEMA}, pg_temp",  # last: a temporary table of somebody must not stand before ours
     "client_encoding": "UTF8",
     "timezone": "UTC",
     "default_transaction_isolation": "read committed",
