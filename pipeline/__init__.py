@@ -8,7 +8,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
 ``commands/index``           ``search``, ``ask``, ``classify``, ``indexes``, ``videos``
 ``commands/items``           ``list``, ``forget``
-``commands/cluster``         ``hosts``
+``commands/cluster``         ``work``, ``hosts``
 ``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
@@ -16,7 +16,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
 ``app/items``                ``list``, ``retry --again``, ``forget``: what is done with items by name
-``app/cluster``              ``hosts``: several hosts on one database
+``app/cluster``              ``work``, ``hosts``, ``run --submit``: several hosts on one database
 ``app/asking``               ``ask``: one question across many videos, paid once
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed

@@ -45,6 +45,7 @@ class _Commands(CommandLine):
         "videos": LazyCommand("index.indexes:videos", "List the videos in an index."),
         "reconcile": LazyCommand("reconcile:reconcile", "Compare the database with the account; tidy up."),
         "prune": LazyCommand("upkeep.prune:prune", "Take away what nothing needs any more."),
+        "work": LazyCommand("cluster.work:work", "Work on a shared database, without a list."),
         "hosts": LazyCommand("cluster.hosts:hosts", "List the hosts on a shared database; forget one."),
         "migrate": LazyCommand("upkeep.migrate:migrate", "Make or update the tables of a shared database."),
         "service": LazyCommand("upkeep.service:service", "Print systemd units, a cron line, a Containerfile."),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isinf
+from typing import Annotated
+
+import typer
 
 from pipeline import app
 from pipeline.commands.shared import options
@@ -18,6 +21,10 @@ def run(
     sources: options.Sources = None,
     confirm_over: options.ConfirmOver = None,
     yes: options.Yes = False,
+    submit: Annotated[
+        bool,
+        typer.Option("--submit", help="Put the list into the queue of a shared database, and leave it to `work`."),
+    ] = False,
 ) -> int:
     """Ingest videos and write the results; go on where an earlier run stopped.
 
@@ -36,6 +43,8 @@ def run(
 
     if confirm_over is not None and not yes and not _agreed(given, sources or [], confirm_over):
         return ExitCode.BUDGET
+    if submit:
+        return _submitted(given, sources or [])
     report = given.call(
         lambda settings: app.run(settings, sources or [], watch=None if given.quiet else display(settings))
     )
@@ -47,6 +56,17 @@ def run(
     if report.exit_code:
         terminal.tell_log()
     return report.exit_code
+
+
+def _submitted(given: Invocation, sources: Sequence[str]) -> int:
+    """Leave the list to other hosts; tell bad lines as a run does."""
+    from pipeline.present.tables.run import submitted_table
+
+    found = given.call(lambda settings: app.submit(settings, sources))
+    code = ExitCode.INCOMPLETE if found.bad_count else ExitCode.DONE
+    if code or not given.quiet:
+        given.show(found, lambda: submitted_table(found))
+    return code
 
 
 def _agreed(given: Invocation, sources: Sequence[str], over: float) -> bool:

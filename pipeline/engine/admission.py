@@ -140,6 +140,13 @@ class LaneAdmission:
 
     # ---------------------------------------------------------------------------------------------- what closes them
 
+    def begin_anew(self) -> None:
+        """Open the lanes that were closed for this run, as a next one would."""
+        self._over_budget = self._progress = self._awaiting = False
+        self._run_end.budget = self._run_end.output = None
+        self._closed.clear()
+        self._breaker.begin_anew()
+
     def end_budget_round(self) -> None:
         """Over budget, admit in rounds; close the paying lane after an idle one.
 

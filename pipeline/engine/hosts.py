@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import Busy, ConfigError, ReelmillError
-from pipeline.core.model import Json, Trouble
+from pipeline.core.model import Json, Lane, Trouble
 from pipeline.ports.store import Journal
 
 _log = log.get("engine")
@@ -24,6 +24,18 @@ _LOOK = 2.0  #: seconds between looks whether a name is in use
 _NOTE = "host:"
 
 Role: TypeAlias = Literal["run", "work", "submit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a process does on the queue."""
+
+    role: Role = "run"
+    lanes: frozenset[Lane] = frozenset(Lane)  #: that it serves
+    stays: bool = False  #: it never ends by itself
+
+
+RUN = Duty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,24 @@ class Presence:
                 raise self._refusal(other)
             await self._clock.sleep(_LOOK)
             other = await self._take()
+
+    async def visit(self) -> None:
+        """Make the name known as this state folder's.
+
+        Another process of it may be at work.
+
+        Raises:
+            ConfigError: another host has the name, or this state folder has another one.
+        """
+        await self._refuse_second_name()
+        host = replace(self._host, sign=self._clock.now(), left=True)
+
+        def change(note: Json | None) -> tuple[Json | None, Host | None]:
+            return (host.as_json() if note is None else None), (Host.from_json(note) if note is not None else None)
+
+        there = await self._journal.change(f"{_NOTE}{self.name}", change)
+        if there is not None and there.id != self._host.id:
+            raise self._refusal(there)
 
     async def run(self) -> None:
         """Give a sign every few seconds, for ever."""

@@ -53,6 +53,11 @@ class OutputBreaker:
         now = self.clock.monotonic()
         return {lane: until - now for lane, until in self.paused.items() if until > now}
 
+    def begin_anew(self) -> None:
+        """Let one write try again."""
+        self.times = 0
+        self.paused.clear()
+
     def reset(self, kind: str) -> None:
         """Open the lanes again after a good end of the kind that failed."""
         if self.times and kind == self.kind:

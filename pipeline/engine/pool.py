@@ -50,6 +50,7 @@ class PoolOptions:
     store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
     #: Other processes work on the queue; what owners of our own earlier ones begin with. Empty: we are alone.
     family: str = ""
+    stays: bool = False  #: it never ends by itself, and waits for what others leave to it
 
 
 class Pool:
@@ -230,6 +231,14 @@ class Pool:
 
     async def _delay(self) -> float | None:
         """Return how long to wait for work; None when nothing is left."""
+        delay = await self._until_due()
+        if delay is None and self._options.stays:
+            self._admission.begin_anew()  # what has closed a lane for a run does not close it for good
+            self.run_end.later = None
+            return _IDLE_SECONDS
+        return delay
+
+    async def _until_due(self) -> float | None:
         await self._see_parks()
         now = self._clock.now()
         busy = bool(len(self._leases) or self._feeding)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Vanished,
     )
     from pipeline.views.ask import AnswerView, CitedMoment
-    from pipeline.views.cluster import ForgottenHost, HostView
+    from pipeline.views.cluster import ForgottenHost, HostView, Submitted
     from pipeline.views.index import Asked, ClassifyView, IndexedView, IndexView, SearchView, VideoClasses, VideoRef
     from pipeline.views.items import Corrected, CorrectedItem, ItemView
     from pipeline.views.lines import BadLine, LeftOut, MissingFile
@@ -34,14 +34,14 @@ __all__ = [
     "IndexedView",
     "ItemView", "LaneView", "LeftOut", "Leftover", "Migrated", "MissingFile", "NamedItems", "OpenUpload",
     "PruneLine", "Pruned", "QueryReport", "Reconciled", "Reconciliation", "RunReport", "SearchView", "Snapshot",
-    "StatusView", "Vanished", "VideoClasses", "VideoRef", "WaitView", "Watch", "WorkView",
+    "StatusView", "Submitted", "Vanished", "VideoClasses", "VideoRef", "WaitView", "Watch", "WorkView",
 ]  # fmt: skip
 
 #: Where each is.
 _ROOMS = {
     "account": "Agreed AnswerStore Expiring Leftover OpenUpload Reconciled Reconciliation Vanished",
     "ask": "AnswerView CitedMoment",
-    "cluster": "ForgottenHost HostView",
+    "cluster": "ForgottenHost HostView Submitted",
     "index": "Asked ClassifyView IndexView IndexedView SearchView VideoClasses VideoRef",
     "items": "Corrected CorrectedItem ItemView",
     "lines": "BadLine LeftOut MissingFile",

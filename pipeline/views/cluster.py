@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.core.model import Trouble
+    from pipeline.views.lines import BadLine, LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,17 @@ class ForgottenHost:
     name: str
     failed: int = 0  #: items whose files only it had
     again: int = 0  #: videos that are fetched again elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A list that was left to other hosts."""
+
+    lines: int  #: usable lines
+    duplicates: int  #: lines among them that named a video which an earlier line had named
+    lists: int  #: playlists and channels; their videos are found by whoever works
+    actions: Mapping[str, int]  #: what was decided, such as new or nothing -> items
+    bad_lines: Sequence[BadLine]  #: the first few
+    bad_count: int  #: all of them
+    left_out: Sequence[LeftOut]
+    host: str  #: whose files they are

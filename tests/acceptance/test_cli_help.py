@@ -28,6 +28,7 @@ COMMANDS = (
     "cancel",
     "search",
     "ask",
+    "work",
     "hosts",
     "migrate",
     "classify",

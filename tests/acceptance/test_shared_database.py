@@ -17,6 +17,7 @@ from pipeline.config.database_address import parse_address
 from pipeline.config.settings import load
 from pipeline.core.clock import SystemClock
 from pipeline.core.model import State
+from pipeline.engine.hosts import RUN
 from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
 from tests.conformance.store_kit import bring
@@ -184,7 +185,7 @@ def test_hosts_are_listed_and_forgotten(tmp_path: Path, url: str) -> None:
     async def visit(*, leaves: bool) -> None:
         settings = load(folder / "reelmill.toml", env={})
         async with wiring.open_shared(settings, "beside") as database:
-            presence = await new_presence(settings, database, SystemClock(), "run")
+            presence = await new_presence(settings, database, SystemClock(), RUN)
             await presence.join()
             if leaves:
                 await presence.leave()

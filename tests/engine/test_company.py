@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from pipeline.core.model import Lane, State, Task
+from pipeline.core.model import Lane, State, Task, Trouble
 from pipeline.core.outcome import Done, Outcome
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
@@ -72,5 +72,25 @@ def test_nobody_is_overtaken_who_could_not_renew() -> None:
         await pool.run()
         assert begun == ["b", "a"]
         assert it.clock.now() - began > 120
+
+    run_virtual(scenario())
+
+
+def test_a_worker_stays_and_takes_what_comes_later() -> None:
+    """Nothing to do, a lane that it does not serve, and a pause of this run's own do not end it; a signal does."""
+
+    async def scenario() -> None:
+        it, begun = company(hours=0.001)
+        pool = it.pool(family="one:", owner="one:1", stays=True)
+        pool.run_end.budget = Trouble("budget", "The limit is reached.")
+        pool._admission._closed.add(Lane.FETCH)
+        async with anyio.create_task_group() as group:
+            group.start_soon(pool.run)
+            await anyio.sleep(3600)
+            await it.store.submit([it.task_types.place(each) for each in new("slow", "go", "a")], 0.0)
+            await anyio.sleep(100)
+            assert (begun, await it.states()) == (["a"], {"a": "done"})
+            assert pool.run_end.budget is None
+            pool.stop()
 
     run_virtual(scenario())

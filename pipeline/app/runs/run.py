@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from random import Random
 
 from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
 from pipeline.app.watch.night_watch import NightWatch
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
-from pipeline.app.wiring.database import has_database, open_for_run, open_if_present
+from pipeline.app.wiring.database import RunDatabase, has_database, open_for_run, open_if_present
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
@@ -21,6 +21,7 @@ from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError
+from pipeline.engine.hosts import RUN, Duty
 from pipeline.ingest.enqueue import check_line, recall_missing
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
@@ -52,9 +53,8 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
 async def _run(
     settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch, to_the_end: ExitStack
 ) -> RunReport:
-    from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
+    from pipeline.app.wiring.downloads import clean_up_downloads
 
-    rng = Random()
     sources = named_sources(settings, sources)
     plan = check_settings(settings)
     folder = settings.run.state
@@ -62,28 +62,38 @@ async def _run(
         raise _nothing()
     with lock_state_folder(folder):
         check_output(settings.run.output.absolute(), make=True)
-        entries = await _entries(plan, sources)
+        entries = await read_strictly(plan, sources)
         async with open_for_run(settings) as shared:
             database, clock = shared.database, shared.clock
             await _something_to_do(database, sources)
             await clean_up_downloads(settings, database, clock)
-            async with (
-                open_youtube_client(settings, database, clock, rng) as youtube,
-                open_platform(plan, database, clock, rng, youtube=youtube) as api,
-            ):
-                adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
-                session = RunSession(plan, database, api, clock, rng, adapters, shared.company)
+            async with open_session(plan, shared, RUN) as session:
                 to_the_end.enter_context(
                     obeying(_nothing_more)
                 )  # from here on there is a report, whatever signals come
-                gc.freeze()  # what there is now stays to the end of the process: garbage is not looked for among it
                 async with night.during(session.snapshot):
                     report = await session.run(entries, watch)
             await night.ended(report, database)
             return report
 
 
-async def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
+@asynccontextmanager
+async def open_session(plan: RunPlan, shared: RunDatabase, duty: Duty) -> AsyncIterator[RunSession]:
+    """Open the platform and put a session together."""
+    from pipeline.app.wiring.downloads import open_youtube_client
+
+    settings, database, clock, rng = plan.settings, shared.database, shared.clock, Random()
+    async with (
+        open_youtube_client(settings, database, clock, rng) as youtube,
+        open_platform(plan, database, clock, rng, youtube=youtube) as api,
+    ):
+        adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
+        session = RunSession(plan, database, api, clock, rng, adapters, shared.company, duty)
+        gc.freeze()  # what there is now stays to the end of the process: garbage is not looked for among it
+        yield session
+
+
+async def read_strictly(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
     """Return the entries; under ``strict`` one bad line refuses the run."""
     entries = read_entries(plan.settings, sources, plan.planner)
     if not plan.settings.run.strict:

@@ -41,7 +41,10 @@ class RunReporter:
         activity: RunActivity,
         database: Database,
         clock: Clock,
+        *,
+        noted: bool = True,
     ) -> None:
+        self._noted = noted  # in the history of runs
         self._run = run
         self._provider = provider
         self._components = components
@@ -54,7 +57,8 @@ class RunReporter:
 
     async def start(self) -> None:
         """Write the run's first line."""
-        await self._database.note_run(self._run)
+        if self._noted:
+            await self._database.note_run(self._run)
         _log.info("run.started", run=self._run.id, provider=self._provider)
         for note in self._components.plan.price_notes:
             _log.warning("run.price_note", why=note)
@@ -105,7 +109,9 @@ class RunReporter:
             **stopped_json(ending, report.bad_lines),
             **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
-        await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
+        if self._noted:
+            note = RunNote(report.run_id, report.started, report.ended, report.exit_code, summary)
+            await self._database.note_run(note)
         self._summary = summary
         return report
 

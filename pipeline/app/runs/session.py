@@ -23,17 +23,21 @@ from pipeline.app.wiring.database import ALONE, Company
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
+from pipeline.app.wiring.turns import end_turn, take_turn
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
 from pipeline.core.model import Lane, RunNote, Trouble
 from pipeline.engine.admission import RunEnd
-from pipeline.ingest.enqueue import Enqueuer
+from pipeline.engine.hosts import RUN, Duty
+from pipeline.ingest.enqueue import Enqueuer, EnqueueReport
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
+_TEND = 15.0  #: seconds between looks whether results have changed, of a process that stays
+_SELDOM = 600.0  #: seconds after which index and page are written although there is work
 _POSTERS = 30.0  #: seconds that the end of a run waits for posters; the next run makes the rest
 
 
@@ -49,15 +53,16 @@ class RunSession:
         rng: Random,
         adapters: Adapters,
         company: Company = ALONE,
+        duty: Duty = RUN,
     ) -> None:
         self._database = database
         self._clock = clock
         self._settings = plan.settings
         started = clock.now()
         self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}"
-        self._company, family = company, company.family
+        self._company, family, self._duty = company, company.family, duty
         owner = f"{family or socket.gethostname() + ':'}{os.getpid()}:{started:.6f}"
-        self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id, family)
+        self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id, family, duty)
         pool, sink, spending = self.components.pool, self.components.sink, self.components.spending
         attempts, captions = plan.policy.attempts, adapters.captions
         self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, attempts, captions)
@@ -68,7 +73,10 @@ class RunSession:
         published = self.posters.published
         pool.observer = self._activity = RunActivity(database, started, clock, published, spending.entered)
         enqueued = self.enqueuer.report
-        self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
+        self._reporter = RunReporter(
+            run, api.identity, self.components, enqueued, self._activity, database, clock,
+            noted=duty.role == "run",
+        )  # fmt: skip
         self._reading = True
         self._stopped = False  #: told to stop
         self._hurried = False  #: told a second time
@@ -100,6 +108,8 @@ class RunSession:
                 group.start_soon(self._company.beside)
                 if (limit := self._settings.run.max_time) is not None:
                     group.start_soon(self._end_after, limit)
+                if self._duty.stays:
+                    group.start_soon(self._tend_results)
                 if watch is not None:
                     group.start_soon(self._activity.work.look_for_names)
                 group.start_soon(self._recall)
@@ -107,7 +117,8 @@ class RunSession:
                 if not self._stopped:
                     await self._recalled.wait()
                 await self._forget_idle_parks(ending)
-                queries = await self.queries.ask_all(ending, self.run_id)
+                if self._duty.role == "run":
+                    queries = await self.queries.ask_all(ending, self.run_id)
                 await self.posters.finish(_POSTERS)
                 ending.unread = self._reading
                 group.cancel_scope.cancel()
@@ -115,6 +126,10 @@ class RunSession:
         report = await self._with_page(await self._reporter.finish(ending, queries), ending)
         self._reporter.log_end(report)
         return report
+
+    async def submit(self, entries: Iterator[Item | BadLine]) -> EnqueueReport:
+        """Enqueue, and leave the work to others."""
+        return await self.enqueuer.enqueue(entries)
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
@@ -167,6 +182,28 @@ class RunSession:
             waiting = (await self._database.counts()).in_lane if ending.parked or ending.budget else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
             ending.budget = ending.budget if waiting.get(Lane.ANALYZE.value) else None
+
+    async def _tend_results(self) -> None:
+        """Write index and page when nothing is at work, or now and then.
+
+        One host at a time does so.
+        """
+        written = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(_TEND)
+            busy = bool(self._activity.work.views()) and self._clock.monotonic() - written < _SELDOM
+            with suppress(ReelmillError):  # it is written the next time
+                if busy or not await self._database.changed_videos(0, 1):
+                    continue
+                if await take_turn(self._database, "results", self._company.host, self._clock.now(), _SELDOM):
+                    written = self._clock.monotonic()
+                    await self._write_page_and_index()
+                    await end_turn(self._database, "results", self._company.host)
+
+    async def _write_page_and_index(self) -> None:
+        await ResultsIndex(self._database, self.components.sink).bring_up_to_date()
+        if self._settings.gallery.enabled:
+            await write_safely(GalleryWriter(self._database, self.components.sink, self._settings, self._clock))
 
     async def _write_index(self, ending: RunEnd) -> None:
         """Write ``results.jsonl``, as much of it as has changed."""

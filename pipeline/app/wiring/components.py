@@ -22,6 +22,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
 from pipeline.core.youtube_address import is_address, parse_youtube_address
+from pipeline.engine.hosts import RUN, Duty
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.batches.coordinator import BatchCoordinator
@@ -127,6 +128,7 @@ def compose(
     adapters: Adapters,
     run_id: str = "",
     family: str = "",
+    duty: Duty = RUN,
 ) -> Components:
     """Put a run together; nothing is opened or started.
 
@@ -173,7 +175,7 @@ def compose(
     types = [each.task_type(plan.policy) for each in parts]
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
-    pool = Pool(database, kinds, clock, rng, _options(settings, owner, family))
+    pool = Pool(database, kinds, clock, rng, _options(settings, owner, family, duty))
     recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
     return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
@@ -299,7 +301,7 @@ def disk_adapters(
     return Adapters(sources, sink, check, read_captions, release, lister, read_thumbnail, beside)
 
 
-def _options(settings: Settings, owner: str, family: str) -> PoolOptions:
+def _options(settings: Settings, owner: str, family: str, duty: Duty) -> PoolOptions:
     lanes = settings.lanes
     widths = {
         Lane.FETCH: lanes.fetch,
@@ -312,7 +314,7 @@ def _options(settings: Settings, owner: str, family: str) -> PoolOptions:
     }
     return PoolOptions(
         owner=owner,
-        widths=widths,
+        widths={lane: width if lane in duty.lanes else 0 for lane, width in widths.items()},
         lease=settings.policy.lease,
         in_hand=settings.provider.in_hand,
         patience=settings.limits.patience,
@@ -320,4 +322,5 @@ def _options(settings: Settings, owner: str, family: str) -> PoolOptions:
         stop_grace=settings.run.stop_grace,
         store_patience=settings.store.patience,
         family=family,
+        stays=duty.stays,
     )

@@ -17,7 +17,7 @@ from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, ServerClock, SystemClock
 from pipeline.core.errors import Busy, ConfigError, DatabaseAway, ReelmillError, StoreError
-from pipeline.engine.hosts import Presence, Role
+from pipeline.engine.hosts import RUN, Duty, Presence
 from pipeline.engine.store_retry import retry_while_away
 from pipeline.ports.store import Database
 
@@ -88,10 +88,11 @@ class RunDatabase:
 
 
 @asynccontextmanager
-async def open_for_run(settings: Settings, role: Role = "run") -> AsyncIterator[RunDatabase]:
+async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[RunDatabase]:
     """Open the database for a run, whose state folder is locked.
 
-    Beside the runs of other hosts, where they can share; this one is among them for as long as it is open.
+    Beside the runs of other hosts, where they can share; this one is among them for as long as it is open. Who only submits
+    is not, and needs no lock.
 
     Raises:
         Busy: this run cannot share, or another one does not, or this host is at work elsewhere; says which.
@@ -102,20 +103,22 @@ async def open_for_run(settings: Settings, role: Role = "run") -> AsyncIterator[
         async with state_folder.open_for_writing(settings.run.state) as database:
             yield RunDatabase(database, SystemClock())
     else:
-        why = _why_alone(settings)
+        why = _why_alone(settings) if duty.role != "submit" else ""  # which pays nothing
         clock = ServerClock(SystemClock())
         try:
             patience = min(settings.store.patience, _AT_THE_START)
             async with _open_shared(address, "alone" if why else "beside", patience) as database:
                 with told_as_configuration():
                     await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
-                    presence = await new_presence(settings, database, clock, role)
-                    await retry_while_away(presence.join, SystemClock(), patience)
+                    presence = await new_presence(settings, database, clock, duty)
+                    arrive = presence.visit if duty.role == "submit" else presence.join
+                    await retry_while_away(arrive, SystemClock(), patience)
                 try:
                     yield RunDatabase(database, clock, Company(presence, partial(_keep_time, database, clock)))
                 finally:
-                    with anyio.CancelScope(shield=True):
-                        await presence.leave()
+                    if duty.role != "submit":
+                        with anyio.CancelScope(shield=True):
+                            await presence.leave()
         except Busy as busy:
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy

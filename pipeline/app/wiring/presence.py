@@ -12,14 +12,14 @@ from pipeline.app.wiring.state_folder import host_id
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.core.model import Lane, fingerprint
-from pipeline.engine.hosts import Host, Presence, Role, find_hosts
+from pipeline.engine.hosts import Duty, Host, Presence, find_hosts
 from pipeline.ports.store import Journal
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")  # one for each time that a machine starts; only Linux has it
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-async def new_presence(settings: Settings, journal: Journal, clock: Clock, role: Role) -> Presence:
+async def new_presence(settings: Settings, journal: Journal, clock: Clock, duty: Duty) -> Presence:
     """Return this host's presence, under its name; it has not joined yet.
 
     A state folder that is known keeps its name, also where the machine is called otherwise now.
@@ -33,8 +33,9 @@ async def new_presence(settings: Settings, journal: Journal, clock: Clock, role:
     if not name:
         known = [host.name for host in (await find_hosts(journal)).values() if host.id == own]
         name = known[0] if known else _default_name(own)
-    lanes = [lane.value for lane in Lane]
-    return Presence(journal, clock, Host(name, own, _seat(folder), secrets.token_hex(8), __version__, role, lanes))
+    lanes = [lane.value for lane in Lane if lane in duty.lanes]
+    host = Host(name, own, _seat(folder), secrets.token_hex(8), __version__, duty.role, lanes)
+    return Presence(journal, clock, host)
 
 
 def _default_name(own: str) -> str:

@@ -64,15 +64,30 @@ def host_id(folder: Path) -> str:
     """
     file = folder / _HOST
     try:
-        if not file.exists():
-            file.touch(mode=0o600)
-        name = file.read_text(encoding="ascii", errors="replace").strip()
-        if not _NAME.fullmatch(name):
-            name = secrets.token_hex(8)
-            file.write_text(name, encoding="ascii")
+        return _read_id(file) or _make_id(file)
     except OSError as error:
         raise _unusable(folder, error) from None
-    return name
+
+
+def _read_id(file: Path) -> str:
+    """Return what it holds; empty where that is no id."""
+    found = file.read_text(encoding="ascii", errors="replace").strip() if file.exists() else ""
+    return found if _NAME.fullmatch(found) else ""
+
+
+def _make_id(file: Path) -> str:
+    """Make an id; of several processes that do so at once, one prevails."""
+    new = file.with_name(f"{_HOST}.{os.getpid()}")
+    new.touch(mode=0o600)
+    new.write_text(secrets.token_hex(8), encoding="ascii")
+    try:
+        os.link(new, file)
+    except FileExistsError:
+        if not _read_id(file):
+            new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
+    return _read_id(file)
 
 
 def _write_holder(folder: Path) -> None:

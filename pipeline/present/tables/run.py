@@ -27,7 +27,7 @@ from pipeline.present.tables.layout import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.views import NamedItems, RunReport
+    from pipeline.views import NamedItems, RunReport, Submitted
 
 #: The sentence of a note that says when to go on.
 _RUN_AGAIN = re.compile(r" Run again after \d{4}-\d\d-\d\dT[\d:]+Z\.")
@@ -73,6 +73,19 @@ def run_table(value: RunReport) -> RenderableType:
             parts.append(remedy("reelmill retry --failed"))
     parts += _ending(value)
     return Group(*parts)
+
+
+def submitted_table(value: Submitted) -> RenderableType:
+    """Show what was left to other hosts, and which lines cannot be used."""
+    told = {**value.actions, "lists": value.lists, "doubled": value.duplicates}
+    rows = [
+        ("queued", Text(f"{count(value.lines - value.duplicates, 'item')} of host {clean(value.host)}")),
+        ("of them", tally({name.replace("_", " "): number for name, number in told.items() if number})),
+    ]
+    parts: list[RenderableType] = [pair_table(rows)]
+    if value.bad_count:
+        parts += bad_lines(value.bad_lines, value.bad_count)
+    return Group(*parts, *left_out(value.left_out))
 
 
 def unheard(value: RunReport) -> list[str]:
