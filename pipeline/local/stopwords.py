@@ -33,5 +33,3 @@ especially therefore including include includes
 """)
 #: determiners: what follows them names something
 DETERMINERS = _words("a an the this that these those its their our your his her each every some any no of")
-#: a sentence that begins so leans on the one before it
-WEAK_STARTS = _words("and but so or it this that these those they he she then also because which there that's it's")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pipeline.local.analysis.evidence import HEADING, Evidence, EvidenceKind, ExtractedContent, Facts, Shot
 from pipeline.local.analysis.protocol import AnalysisRefused, AnalysisRequest, count_tokens
 from pipeline.local.analysis.service import build_answer
-from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
+from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.headlines import readable_name
 from pipeline.local.demo.scripts import load_scripts
 
 FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4", "", "")
@@ -424,16 +425,6 @@ def test_a_window_narrows_everything() -> None:
     assert found["chapters"][-1]["end_time"] == 36.0
     assert all("danc" in sentence or "flowers" in sentence for sentence in found["summary"].split(". "))
     assert all(24 <= h["start_time"] < h["end_time"] <= 36 for h in found["highlights"])
-
-
-def test_headlines_end_where_a_clause_ends() -> None:
-    """A long sentence is cut at its first clause, or with an ellipsis and no dangling small word."""
-    assert headline("When the sea rises, the boats float again in the harbour.") == "When the sea rises"
-    assert (
-        headline("The workers fan their wings until most of the water has left the nectar.").endswith("until most…")
-        is False
-    )
-    assert headline("Short one.") == "Short one"
 
 
 def test_readable_names() -> None:

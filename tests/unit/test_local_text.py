@@ -9,8 +9,13 @@ import pytest
 from pipeline.local.analysis.answer.prompt_hints import Count, about, find_count, request
 from pipeline.local.analysis.answer.property_names import kind_of, parts
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
+from pipeline.local.analysis.text.centrality import alike, centrality, choose
 from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, by_words, nearest
-from pipeline.local.analysis.text.sentences import centrality, key_phrases, sentences, stem, stems
+from pipeline.local.analysis.text.headlines import headline
+from pipeline.local.analysis.text.phrases import key_phrases
+from pipeline.local.analysis.text.quoting import leans, stands_alone
+from pipeline.local.analysis.text.sentences import sentences
+from pipeline.local.languages import ENGLISH, language_of, load_language
 
 
 def cues(*texts: str, each: float = 2.0, gap: float = 0.0) -> list[Evidence]:
@@ -58,9 +63,131 @@ def test_words_meet_by_their_stems() -> None:
         ("sealed", "seal"),
         ("dance", "dances"),
     ):
-        assert stem(one) == stem(other)
-    assert stem("pass") != stem("pas")
-    assert stems("The bees and the queen") == ("bee", stem("queen"))
+        assert ENGLISH.stem(one) == ENGLISH.stem(other)
+    assert ENGLISH.stem("pass") != ENGLISH.stem("pas")
+    assert ENGLISH.stems("The bees and the queen") == ("bee", ENGLISH.stem("queen"))
+
+
+BREAD_IN = {
+    "da": "Brødet bages af mel, vand og salt. Dejen skal hvile i mange timer, før den kommer i ovnen.",
+    "de": "Brot wird aus Mehl, Wasser und Salz gemacht. Der Teig muss viele Stunden ruhen, bevor er in den Ofen kommt.",
+    "el": "Το ψωμί γίνεται με αλεύρι, νερό και αλάτι. Η ζύμη πρέπει να ξεκουραστεί πολλές ώρες πριν μπει στον φούρνο.",
+    "en": "Bread is made of flour, water and salt. The dough has to rest for many hours before it goes into the oven.",
+    "es": "El pan se hace con harina, agua y sal. La masa debe reposar muchas horas antes de entrar en el horno.",
+    "fr": "Le pain se fait avec de la farine, de l'eau et du sel. La pâte doit reposer des heures avant d'aller au four.",
+    "it": "Il pane si fa con farina, acqua e sale. La pasta deve riposare per molte ore prima di andare nel forno.",
+    "nl": "Het brood wordt gemaakt van meel, water en zout. Het deeg moet vele uren rusten voordat het in de oven gaat.",
+    "pt": "O pão é feito com farinha, água e sal. A massa precisa de descansar muitas horas antes de ir ao forno.",
+    "ru": "Хлеб пекут из муки, воды и соли. Тесто должно отдыхать много часов, прежде чем оно попадёт в печь.",
+    "sv": "Brödet bakas av mjöl, vatten och salt. Degen måste vila i många timmar innan den går in i ugnen.",
+}
+
+
+@pytest.mark.parametrize("code", BREAD_IN)
+def test_a_language_is_known_by_its_small_words(code: str) -> None:
+    """Two sentences are enough to tell a language, and its small words carry no subject."""
+    found = language_of(BREAD_IN[code])
+    assert found.code == code
+    assert len(found.stems(BREAD_IN[code])) < len(found.words(BREAD_IN[code]))
+
+
+def test_what_is_in_no_known_language_is_read_as_english() -> None:
+    """Words without small words, and no words at all, are read as before."""
+    assert language_of("gradient descent, learning rate, batch size") is ENGLISH
+    assert language_of("") is ENGLISH
+    assert load_language("tlh") is ENGLISH
+
+
+def test_other_languages_meet_by_their_stems() -> None:
+    """Endings of other languages do not part words, and an elided article is none of the word."""
+    german, french = load_language("de"), load_language("fr")
+    assert german.stems("Die Scheibe und die Scheiben") == (german.stem("scheibe"),) * 2
+    assert french.stems("L'eau salée et les eaux salées")[0] == french.stem("eau")
+    assert [p.text for p in key_phrases(["L'eau monte.", "L'eau descend."], 1, french)] == ["eau"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("It grows in the shade.", "en"),
+        ("When it doubles within six hours, the dough is strong enough.", "en"),
+        ("Do this four times with half an hour between the rounds.", "en"),
+        ("Let it rest for forty minutes.", "en"),
+        ("After that the dough rests.", "en"),
+        ("Those turn slowly.", "en"),
+        ("Sie schwimmt auf einem Bad aus Zinn.", "de"),
+        ("Das ist der letzte Schritt.", "de"),
+        ("Cette croûte est la fleur de sel.", "fr"),
+        ("Por eso se conserva en botellas oscuras.", "es"),
+    ],
+)
+def test_a_pronoun_at_the_beginning_leans_on_what_was_said_before(text: str, code: str) -> None:
+    """Such a sentence is never quoted alone where there are others."""
+    assert leans(text, load_language(code))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("The mite feeds on it.", "en"),
+        ("When the dough doubles, it is ready.", "en"),
+        ("Now that the light is electric, the keepers have gone.", "en"),
+        ("Half an hour is enough.", "en"),
+        ("Das Zinn ist glatt wie ein See.", "de"),
+        ("Das flüssige Glas schwimmt.", "de"),
+        ("L'eau passe d'un bassin à l'autre.", "fr"),
+    ],
+)
+def test_a_sentence_that_names_its_subject_stands_alone(text: str, code: str) -> None:
+    """A pronoun further inside, an article and a joining "that" are no reason to drop a sentence."""
+    assert stands_alone(text, load_language(code))
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        ("A chain has more than a hundred links, and every one is a bearing.", "A chain has more than a hundred links"),
+        ("When the sea rises, the boats float again in the harbour.", None),
+        ("The gas escapes through the open valve, if the spring is broken.", None),
+        ("Dry leaves, straw, old newspapers and the torn cardboard bring the carbon.", None),
+        ("Flour, water, and the salt of the sea make a dough that rises.", None),
+        ("Short one.", None),
+    ],
+)
+def test_a_headline_is_a_whole_clause(text: str, clause: str | None) -> None:
+    """A sentence is cut where a clause of its own ends, never behind a condition, in a list or before one."""
+    assert headline(text, ENGLISH) == (clause or text.rstrip("."))
+
+
+def test_speech_without_an_end_is_cut_with_an_ellipsis() -> None:
+    """Where no clause ends within reach, what is left out is shown, and no small word dangles."""
+    text = "the workers fan their wings for hours and hours and hours until most of the water has left the nectar of the cells"
+    assert (
+        headline(text, ENGLISH) == "the workers fan their wings for hours and hours and hours until most of the water…"
+    )
+
+
+def test_a_digest_covers_a_text_and_repeats_nothing() -> None:
+    """Of like sentences one is taken, those that lean are left out, and no part is forgotten."""
+    found = sentences(cues(
+        "The moon pulls the water of the sea towards itself every day and every night.",
+        "It pulls the water of the sea towards the moon every day and every night.",
+        "The moon pulls the water of the sea towards itself by day and by night.",
+        "Under the moon the water of the sea stands in two bulges, and the coasts turn below.",
+        "A harbour keeps its water behind a lock until the sea comes back to the boats.",
+        "The boats in the harbour wait behind the lock for the water of the sea.",
+    ))  # fmt: skip
+    chosen = choose(found, list(centrality(found, ENGLISH)), 3, 0.0, 12.0)
+    assert len(chosen) == 3
+    assert not any(leans(s.text, ENGLISH) for s in chosen)
+    assert all(alike(a, b) <= 0.6 for a, b in pairwise(chosen))
+    assert chosen[0].start < 6 <= chosen[-1].start
+
+
+def test_where_every_sentence_leans_the_best_of_them_are_quoted() -> None:
+    """A text of pronouns has a digest, too."""
+    found = sentences(cues("It falls.", "It rises again.", "They see it."))
+    assert len(choose(found, list(centrality(found, ENGLISH)), 2, 0.0, 6.0)) == 2
 
 
 def test_key_phrases_prefer_what_is_repeated_and_named() -> None:
@@ -71,7 +198,7 @@ def test_key_phrases_prefer_what_is_repeated_and_named() -> None:
         "Flowers are far.",
         "The waggle dance ends.",
     ]
-    found = key_phrases(texts, 5)
+    found = key_phrases(texts, 5, ENGLISH)
     assert found[0].text == "waggle dance"
     assert "waggle" not in [phrase.text for phrase in found]
 
@@ -82,13 +209,13 @@ def test_the_central_sentence_is_the_one_the_others_talk_about() -> None:
         "The moon pulls the water of the sea.", "The water of the sea rises under the moon.",
         "My neighbour bought new yellow curtains yesterday.", "Under the moon the sea has two bulges of water.",
     ))  # fmt: skip
-    scores = centrality(found)
+    scores = centrality(found, ENGLISH)
     assert scores.argmin() == 2
 
 
 def test_ranking_a_very_long_text_is_bounded() -> None:
     """Thousands of sentences are ranked in blocks."""
-    assert len(centrality(sentences(cues(*["The sea rises again today."] * 1200)))) == 1200
+    assert len(centrality(sentences(cues(*["The sea rises again today."] * 1200)), ENGLISH)) == 1200
 
 
 BREAD = [

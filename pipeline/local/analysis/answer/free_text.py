@@ -14,7 +14,8 @@ from pipeline.local.analysis.answer.prompt_hints import POINTS, SENTENCES, WORDS
 from pipeline.local.analysis.evidence import Evidence
 from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.analysis.text.content_summary import ContentSummary, Highlight
-from pipeline.local.analysis.text.sentences import Sentence, stems
+from pipeline.local.analysis.text.sentences import Sentence
+from pipeline.local.languages import ENGLISH, Language
 
 NOT_SUPPORTED = "not_supported_by_local_platform"
 _Product: TypeAlias = tuple[re.Pattern[str], Callable[[ContentSummary, str], str]]
@@ -50,7 +51,7 @@ _TRANSLATE = re.compile(
 )
 #: words of prompts that are about no subject of their own
 _GENERAL = frozenset(
-    stems(
+    ENGLISH.stems(
         "video clip film speaker person presenter lecture narrator mention describe description tell explain show list "
         "talk discuss content generate write provide summarize summary create return please detail main key happen topic "
         "title headline hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme "
@@ -74,7 +75,7 @@ def reply(content: ContentSummary, prompt: str) -> str:
     """
     refuse_new_words(prompt)
     asked = sorted((m.start(), name) for name, (form, _) in _PRODUCTS.items() if (m := form.search(prompt)))
-    subject = _subject(prompt)
+    subject = _subject(prompt, content.language)
     if not asked and not subject and _VAGUE.search(prompt):
         asked = [(0, "summary")]
     if asked and not (subject and "?" in prompt):
@@ -101,9 +102,9 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
     Each has at least half of them.
     Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
     """
-    wanted = _subject(question)
+    wanted = _subject(question, content.language)
     spoken = [(s.start, s.end, s.text, set(s.stems)) for s in content.sentences]
-    written = [(e.start, e.end, e.text, set(stems(e.text))) for e in content.shown]
+    written = [(e.start, e.end, e.text, set(content.language.stems(e.text))) for e in content.shown]
     rows = spoken + written
     if not wanted or not rows:
         return []
@@ -116,14 +117,18 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
     return sorted(good, key=lambda passage: (-passage.fit, passage.start))[:most]
 
 
-def _subject(text: str) -> set[str]:
-    """Return the stems that tell what a question is about."""
-    return set(stems(text)) - _GENERAL
+def _subject(text: str, language: Language) -> set[str]:
+    """Return the stems that tell what a question is about.
+
+    They are stems of the video's language; the words around them may be English.
+    """
+    telling = (word for word in language.words(text) if set(ENGLISH.stems(word)) - _GENERAL)
+    return set(language.stems(" ".join(telling)))
 
 
 def speaks_of_nothing(word: str) -> bool:
     """Return True for a word that tells nothing of what a question is about."""
-    return not _subject(word)
+    return not _subject(word, ENGLISH)
 
 
 def _refusal(what: str) -> str:

@@ -10,7 +10,9 @@ from pipeline.core.model import Json
 from pipeline.local.analysis.answer.free_text import Passage, passages
 from pipeline.local.analysis.answer.prompt_hints import Count, find_count, request
 from pipeline.local.analysis.answer.property_names import LIST_KINDS, Kind, kind_of, list_of
-from pipeline.local.analysis.text.content_summary import ContentSummary, headline
+from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.headlines import headline
+from pipeline.local.analysis.text.quoting import is_question
 from pipeline.local.analysis.text.sentences import Sentence
 
 _NOUNS: dict[Kind, tuple[str, ...]] = {
@@ -74,17 +76,17 @@ def _entries(summary: ContentSummary, kind: Kind, name: str, section: str, count
         case "hashtags":
             return (_named(summary, tag) for tag in summary.hashtags(most or 10))
         case "transcript":
-            return _quoted(summary.sentences)
+            return _quoted(summary, summary.sentences)
         case "points":
-            return _quoted(summary.key_sentences(most or 5))
+            return _quoted(summary, summary.key_sentences(most or 5))
         case "questions":
-            return _quoted(s for s in summary.sentences if s.text.rstrip("\"'”’").endswith("?"))
+            return _quoted(summary, (s for s in summary.sentences if is_question(s.text)))
         case _:
-            return _quoted(passages(summary, request(section, name) or name.replace("_", " "), most or 5))
+            return _quoted(summary, passages(summary, request(section, name) or name.replace("_", " "), most or 5))
 
 
-def _quoted(found: Iterable[Sentence | Passage]) -> Iterator[_Entry]:
-    return ((each.start, each.end, headline(each.text), each.text) for each in found)
+def _quoted(summary: ContentSummary, found: Iterable[Sentence | Passage]) -> Iterator[_Entry]:
+    return ((each.start, each.end, headline(each.text, summary.language), each.text) for each in found)
 
 
 def _named(summary: ContentSummary, word: str) -> _Entry:

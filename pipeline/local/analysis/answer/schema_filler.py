@@ -21,7 +21,6 @@ from pipeline.local.analysis.answer.property_names import Kind, kind_of, parts
 from pipeline.local.analysis.answer.rows import AnswerRow, build_rows, count_wanted, list_kind
 from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.analysis.text.content_summary import ContentSummary
-from pipeline.local.analysis.text.sentences import stems
 
 _DEPTH = 24  # levels of nesting and references
 _UNKNOWN = frozenset({"unknown", "unclear", "n/a", "not sure", "undetermined", "cannot tell"})
@@ -192,10 +191,11 @@ class _Filler:
     def _hits(self, labels: Sequence[Json], spot: _Spot) -> list[tuple[str, int]]:
         """Return (label, how often its rarest word is found), most often first."""
         text = spot.row.text if spot.row else " ".join(self._summary.texts)
-        found = stems(text)
+        language = self._summary.language
+        found = language.stems(text)
         counted = []
         for label in labels:
-            wanted_stems = stems(label.replace("_", " ")) if isinstance(label, str) else ()
+            wanted_stems = language.stems(label.replace("_", " ")) if isinstance(label, str) else ()
             counted.append((label, min((found.count(stem) for stem in wanted_stems), default=0)))
         return sorted(counted, key=lambda pair: -pair[1])
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.local.analysis.evidence import Evidence, Shot
-from pipeline.local.analysis.text.sentences import Floats, Sentence
+from pipeline.local.analysis.text.centrality import Floats
+from pipeline.local.analysis.text.sentences import Sentence
 
 MOST = 12  #: chapters where nobody asked for a number
 _MAX_BLOCKS = 240  # blocks of sentences that the topic search compares

@@ -13,6 +13,8 @@ from functools import cached_property
 
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, STILL_BELOW, Evidence, ExtractedContent, Shot
 from pipeline.local.analysis.text import chapters as cutting
+from pipeline.local.analysis.text.centrality import centrality, choose
+from pipeline.local.analysis.text.headlines import capital, has_whole_headline, headline, readable_name
 from pipeline.local.analysis.text.moments import (
     MeasuredMoment,
     describe_moments,
@@ -23,21 +25,14 @@ from pipeline.local.analysis.text.moments import (
     show_date,
     without_overlaps,
 )
-from pipeline.local.analysis.text.sentences import (
-    Phrase,
-    Sentence,
-    alike,
-    centrality,
-    key_phrases,
-    sentences,
-    stands_alone,
-)
-from pipeline.local.stopwords import STOP_WORDS
+from pipeline.local.analysis.text.phrases import Phrase, key_phrases
+from pipeline.local.analysis.text.quoting import stands_alone
+from pipeline.local.analysis.text.sentences import Sentence, sentences
+from pipeline.local.languages import Language, language_of
 from pipeline.media.titles import is_title
 
-_REPEATS = 0.5  # share of its words that a sentence may have in common with one already chosen
-_HEADLINE = 10  # words
-_FEW = 8  # sentences; from fewer, single words are a poor title
+_TITLE = 12  # words of a sentence that may be a chapter's title
+_NAMED = 6  # times that a name is said before a video is called by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,10 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Highlight:
-    """A sentence worth hearing, seconds. The headline is its beginning or all of it."""
+    """A sentence worth hearing, seconds.
+
+    The headline is a clause that it begins with, or all of it.
+    """
 
     start: float
     end: float
@@ -109,9 +107,14 @@ class ContentSummary:
         return [item for item in self.evidence if item.kind == kind]
 
     @cached_property
+    def language(self) -> Language:
+        """The language that is spoken, else written."""
+        return language_of(" ".join(item.text for item in self._of("conversation") or self.shown))
+
+    @cached_property
     def sentences(self) -> list[Sentence]:
         """What is said, sentence by sentence."""
-        return sentences(self._of("conversation"))
+        return sentences(self._of("conversation"), self.language)
 
     @cached_property
     def shown(self) -> list[Evidence]:
@@ -154,7 +157,8 @@ class ContentSummary:
     @cached_property
     def _weight(self) -> dict[int, float]:
         """How central each sentence is, by its id."""
-        return {id(s): float(weight) for s, weight in zip(self.sentences, centrality(self.sentences), strict=True)}
+        weights = centrality(self.sentences, self.language)
+        return {id(s): float(weight) for s, weight in zip(self.sentences, weights, strict=True)}
 
     @cached_property
     def phrases(self) -> list[Phrase]:
@@ -162,19 +166,22 @@ class ContentSummary:
         texts = [sentence.text for sentence in self.sentences] or [item.text for item in self.shown]
         if self.sentences:
             texts += [item.text for item in self.headings]
-        return key_phrases(texts, 24)
+        return key_phrases(texts, 24, self.language)
 
     @cached_property
     def title(self) -> str:
-        """A given title, else the container's, a slide's, a phrase, the file's name."""
+        """A given title, else the container's, a slide's, a phrase, the file's name.
+
+        One word is a title only as a name.
+        """
         if self._given or self._tag:
             return self._given or self._tag
         if self.headings:
             return self.headings[0].text
         phrases = self.phrases if self.sentences else ()  # what stands in a moving picture again and again is a logo
-        strong = [p for p in phrases if p.count >= 3 and (len(p.stems) > 1 or p.count >= 6)]
+        strong = [p for p in phrases if p.count >= 3 and (len(p.stems) > 1 or (p.is_name and p.count >= _NAMED))]
         if strong:
-            return _capital(strong[0].text)
+            return capital(strong[0].text)
         name = readable_name(self._name)
         return f"{show_date(self.facts.filmed)} ({name})" if self.facts.filmed and is_camera_name(name) else name
 
@@ -186,22 +193,18 @@ class ContentSummary:
     def hashtags(self, most: int = 10) -> list[str]:
         """Return joined words, each with a leading #."""
         solid = [p for p in self.phrases if p.count > 1]
-        tags = ("#" + "".join(_capital(word) for word in re.split(r"[^\w]+", p.text)) for p in solid or self.phrases)
+        tags = ("#" + "".join(capital(word) for word in re.split(r"[^\w]+", p.text)) for p in solid or self.phrases)
         return list(dict.fromkeys(tags))[:most]
 
     def key_sentences(self, count: int) -> list[Sentence]:
-        """Return up to ``count`` central sentences in time order, none that repeats another."""
-        if not self.sentences or count < 1:
-            return []
-        home = {id(s): n for n, piece in enumerate(self._pieces) for s in piece}
-        chosen: list[Sentence] = []
-        rest = list(self.sentences)
-        while rest and len(chosen) < count:
-            used = Counter(home.get(id(s), 0) for s in chosen)
-            best = max(rest, key=lambda s: self._weight[id(s)] * 0.55 ** used[home.get(id(s), 0)])
-            chosen.append(best)
-            rest = [s for s in rest if s is not best and alike(s, best) <= _REPEATS]
-        return sorted(chosen, key=lambda s: s.start)
+        """Return up to ``count`` central sentences in time order.
+
+        None repeats another, or opens with a pronoun for something said before it.
+        """
+        return self._chosen(self.sentences, count, self.start, self.end)
+
+    def _chosen(self, pool: Sequence[Sentence], count: int, start: float, end: float) -> list[Sentence]:
+        return choose(pool, [self._weight[id(s)] for s in pool], count, start, end)
 
     def summary_lines(self, count: int = 4) -> list[str]:
         """Return quoted sentences, or plain statements about what was measured where nothing is said."""
@@ -217,10 +220,6 @@ class ContentSummary:
         pictures = describe(self.shots, colours=False)
         words = "captions" if lines else "captions or readable text"
         return [f"{video} {words}: {pictures}.", *filter(None, measured), *self.notes]
-
-    @cached_property
-    def _pieces(self) -> list[list[Sentence]]:
-        return cutting.nearest(self.sentences, self._borders(cutting.MOST, 0))
 
     def _borders(self, most: int, exactly: int) -> list[float]:
         span = (self.start, self.end)
@@ -248,9 +247,7 @@ class ContentSummary:
         for number, piece in enumerate(pieces):
             start, end = borders[number], borders[number + 1]
             if piece:
-                best = sorted(
-                    sorted(piece, key=lambda s: -self._weight[id(s)])[: 1 + (len(piece) > 8)], key=lambda s: s.start
-                )
+                best = self._chosen(piece, 1 + (len(piece) > 8), start, end)
                 summary = " ".join(sentence.text for sentence in best)
             else:
                 summary = self._seen(start, end)
@@ -283,22 +280,32 @@ class ContentSummary:
     def _worded(
         self, piece: Sequence[Sentence], bags: Sequence[Counter[str]], number: int, taken: Sequence[str]
     ) -> str:
-        """Return a phrase typical of this piece, else key words, else a sentence."""
-        phrases = key_phrases([sentence.text for sentence in piece], 8)
+        """Return a typical phrase, else a sentence about key words, else these."""
+        phrases = key_phrases([sentence.text for sentence in piece], 8, self.language)
 
         def own(phrase: Phrase) -> float:
             here = sum(bags[number][stem] for stem in phrase.stems)
             there = sum(bag[stem] for bag in bags for stem in phrase.stems)
             return phrase.score * (here / max(1, there))
 
-        ranked = [p for p in sorted(phrases, key=own, reverse=True) if _capital(p.text) not in taken]
-        if ranked and len(ranked[0].stems) > 1:
-            return _capital(ranked[0].text)
-        if len(piece) > _FEW and len(ranked) > 1:  # counts can be trusted
-            return f"{_capital(ranked[0].text)}, {ranked[1].text}"
-        short = [s for s in piece if stands_alone(s.text) and 3 <= len(s.text.split()) <= _HEADLINE]
-        best = max(short or piece, key=lambda s: self._weight[id(s)], default=None)
-        return headline(best.text) if best is not None else ""
+        ranked = [p for p in sorted(phrases, key=own, reverse=True) if capital(p.text) not in taken]
+        if ranked and (len(ranked[0].stems) > 1 or ranked[0].is_name):
+            return capital(ranked[0].text)
+        about = {stem for phrase in ranked[:3] for stem in phrase.stems}
+        short = [s for s in piece if self._is_title(s) and about & set(s.stems)]
+        if short:
+            return headline(max(short, key=lambda s: self._weight[id(s)]).text, self.language)
+        if len(ranked) > 1:
+            return f"{capital(ranked[0].text)}, {ranked[1].text}"
+        best = max(piece, key=lambda s: self._weight[id(s)], default=None)
+        return headline(best.text, self.language) if best is not None else ""
+
+    def _is_title(self, sentence: Sentence) -> bool:
+        """True for a short written sentence that can be read alone."""
+        if not sentence.text.endswith((".", "!", "。")) or not stands_alone(sentence.text, self.language):
+            return False
+        count = len(headline(sentence.text, self.language).split())
+        return 3 <= count <= _TITLE and has_whole_headline(sentence.text, self.language)
 
     def _numbered(self, number: int, start: float, end: float) -> str:
         inside = [shot for shot in self.shots if min(end, shot.end) - max(start, shot.start) > 0.1]
@@ -311,13 +318,19 @@ class ContentSummary:
             shown = list({item.text: item for item in self.headings}.values())[:most]
             if not shown:
                 measured = without_overlaps(self.moments)[:most]
-                return [Highlight(each.start, each.end, _capital(each.name), each.text) for each in measured]
-            return [Highlight(i.start, i.end, headline(i.text), i.text) for i in shown]
+                return [Highlight(each.start, each.end, capital(each.name), each.text) for each in measured]
+            return [Highlight(i.start, i.end, headline(i.text, self.language), i.text) for i in shown]
         limit = min(most, max(1, len(self.sentences) // 2))
-        chosen = self.key_sentences(limit)
+        whole = [s for s in self.sentences if has_whole_headline(s.text, self.language)] or self.sentences
+        chosen = self._chosen(whole, limit, self.start, self.end)
         ends = [*(s.start for s in chosen[1:]), self.end]
         found = [
-            Highlight(s.start, round(min(max(s.end, s.start + 1.0), end, self.end), 2), headline(s.text), s.text)
+            Highlight(
+                s.start,
+                round(min(max(s.end, s.start + 1.0), end, self.end), 2),
+                headline(s.text, self.language),
+                s.text,
+            )
             for s, end in zip(chosen, ends, strict=True)
         ]
         return [highlight for highlight in found if highlight.end > highlight.start]
@@ -339,47 +352,7 @@ def describe(shots: Sequence[Shot], *, colours: bool = True) -> str:
     return f"{kind}{several}{mainly}"
 
 
-def headline(text: str, most: int = _HEADLINE) -> str:
-    """Return a sentence's first clause if it is short, else its first words.
-
-    >>> headline("When the water content falls below eighteen percent, the workers seal the cell with wax.")
-    'When the water content falls below eighteen percent'
-    """
-    plain = text.strip().rstrip(".!")
-    if len(plain.split()) <= most:
-        return plain
-    for match in re.finditer(r"[,;:–—]\s", plain):
-        clause = plain[: match.start()]
-        if 4 <= len(clause.split()) <= most:
-            return " ".join(_undangled(clause.split()))
-    return " ".join(_undangled(plain.split()[: most - 1])).rstrip(",;:") + "…"
-
-
-def _undangled(parts: list[str]) -> list[str]:
-    """Drop small words at the end that promise more: ``and``, ``of the``."""
-    while len(parts) > 3 and parts[-1].lower().strip(",;:") in STOP_WORDS:
-        parts = parts[:-1]
-    return parts
-
-
-def readable_name(name: str) -> str:
-    """Return a file's name as a title; "Untitled video" where nothing is left.
-
-    A long hexadecimal number at the end makes a name unique for a machine and says nothing to people.
-    """
-    base = re.sub(r"\.[A-Za-z0-9]{2,4}$", "", name.replace("\\", "/").rsplit("/", 1)[-1])
-    base = re.sub(r"(?<=.)[-_][0-9a-f]{16,}(?:[-_]\d+)?$", "", base)
-    plain = " ".join(re.sub(r"[_\s]+", " ", base).split())
-    if re.fullmatch(r"[\w]+(?:-[\w]+)+", plain):
-        plain = plain.replace("-", " ")
-    return plain or "Untitled video"
-
-
 def _shared(item: Evidence, start: float, end: float) -> bool:
     """True if a good part of what is shown falls between these times."""
     common = min(end, item.end) - max(start, item.start)
     return common > 0.3 * min(item.end - item.start, end - start)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
