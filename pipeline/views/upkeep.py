@@ -19,6 +19,7 @@ class Migrated:
     database: str
     before: int  #: 0: it had none
     version: int
+    roles: tuple[str, ...]  #: of workers and readers that have their rights now
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,21 @@ async def test_a_run_begins_with_the_time_of_the_server(
             assert run.clock.now() == pytest.approx(1_000.0, abs=0.1)
 
 
+def test_migrate_makes_the_roles_of_workers_and_readers(tmp_path: Path, url: str) -> None:
+    """A reader looks at everything, and is told in words what it may not; twice is once."""
+    assert " and " in command(configure(tmp_path, url), "migrate", "--roles").out
+    worker, reader = command(tmp_path, "migrate", "--roles", "--json").json["roles"]
+    for role in (worker, reader):
+        configure(tmp_path, url.replace("//reelmill@", f"//{role}@"))
+        for words in (("status",), ("list",), ("costs",), ("hosts",)):
+            assert command(tmp_path, *words).code == 0, words
+        assert "rights" not in command(tmp_path, "migrate").out
+        assert "does not own" in command(tmp_path, "migrate", "--roles").err
+    refused = command(tmp_path, "retry", "--failed")
+    assert refused.code != 0
+    assert "may not do that" in refused.err
+
+
 def test_an_operator_works_beside_a_run(tmp_path: Path, url: str) -> None:
     """Who is at work is told; `retry` and `cancel` go on, what needs the database for itself says who has it."""
     folder = configure(tmp_path, url)

@@ -6,10 +6,12 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from pipeline.config.database_address import parse_address
 from pipeline.store.postgres.database import open_database
+from pipeline.store.postgres.migrate import migrate
 from tests.support.cli import Platform, Running, Terminal, customer, serving, until
 from tests.support.media import clips
 from tests.support.postgres import PASSWORD, Databases, databases
@@ -28,6 +30,15 @@ def host(folder: Path, platform: Platform, url: str) -> Terminal:
     )  # fmt: skip
 
 
+async def worker(url: str) -> str:
+    """Make the role of a database's workers, with the password that all have; return its name."""
+    role = (await migrate(parse_address(url), make_roles=True)).roles[0]
+    link = await asyncpg.connect(url)
+    await link.execute(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+    await link.close()
+    return role
+
+
 def tells(process: Running) -> bool:
     """Tell whether a process says the password: in its streams, or to whoever lists the processes."""
     listed = Path(f"/proc/{process.pid}/cmdline")
@@ -43,7 +54,8 @@ async def test_a_host_that_dies_leaves_its_work_to_the_other(tmp_path: Path, dat
     clips(films, VIDEOS)
     async with databases.lent() as url:
         with serving(tmp_path / "platform") as platform:
-            tcp = databases.server.url(parse_address(url).name, tcp=True)
+            role = await worker(url)
+            tcp = databases.server.url(parse_address(url).name, role=role, tcp=True)
             one, two = host(tmp_path / "one", platform, tcp), host(tmp_path / "two", platform, tcp)
             try:
                 first, second = one.start("run", str(films)), two.start("run", str(films))

@@ -8,8 +8,10 @@ from pipeline.core.errors import ConfigError
 from pipeline.views import Migrated
 
 
-async def migrate(settings: Settings) -> Migrated:
+async def migrate(settings: Settings, *, make_roles: bool = False) -> Migrated:
     """Make the tables, or bring them up to date; all or nothing.
+
+    ``make_roles``: make the roles of workers and readers, too.
 
     Raises:
         ConfigError: the database is a file, which every run brings up to date by itself; or it cannot be reached or changed, or
@@ -25,5 +27,5 @@ async def migrate(settings: Settings) -> Migrated:
     from pipeline.store.postgres.migrate import migrate as bring_up_to_date
 
     with told_as_configuration():
-        before, now = await bring_up_to_date(address)
-    return Migrated(str(address), before, now)
+        done = await bring_up_to_date(address, make_roles=make_roles)
+    return Migrated(str(address), done.before, done.version, done.roles)

@@ -16,11 +16,11 @@ from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, 
 from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
-from pipeline.store.postgres import queries
+from pipeline.store.postgres import errors, queries
 from pipeline.store.postgres.connection import Hold, Link, Transaction
 from pipeline.store.postgres.migrate import check_version
 from pipeline.store.postgres.reads import NOTE, PostgresRecords
-from pipeline.store.postgres.schema import TABLES
+from pipeline.store.postgres.schema import SCHEMA, TABLES
 from pipeline.store.postgres.selection import Values, selected
 from pipeline.store.postgres.writes import write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest, leaves_work
@@ -166,6 +166,8 @@ class PostgresDatabase(PostgresRecords):
         return await self._writing().transaction(partial(_forget, [*tasks], encode_name(subject), before))
 
     async def compact(self) -> None:
+        if not (await self._writing().fetch(queries.OWNS, SCHEMA))[0][0]:
+            raise errors.of_code("42501", "only their owner can rewrite the tables", f"the {self._address}")
         for table in TABLES:
             await self._writing().rebuild(queries.COMPACT.format(table=table))
 

@@ -45,7 +45,7 @@ _LASTING: dict[str, tuple[str, str, str]] = {
     "42501": (
         "This role may not do that in {where}.",
         "database_unwritable",
-        "Give it the rights on the schema reelmill, or name another role.",
+        "Name a role in [store] url that may, such as the owner of the tables; `reelmill migrate` sets the rights of others.",
     ),
     "42P01": ("{where} has no tables of Reelmill.", "database_older", "Run `reelmill migrate` once."),
     "3F000": ("{where} has no tables of Reelmill.", "database_older", "Run `reelmill migrate` once."),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import StoreError
 from pipeline.store.migration import Migration
 from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction
+from pipeline.store.postgres.roles import grant_rights
 from pipeline.store.postgres.schema import MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
 
 _THERE = "SELECT to_regclass($1)::text"
@@ -15,10 +18,21 @@ _VERSION = "SELECT coalesce(max(version), 0) FROM migration"
 _NOTE = "INSERT INTO migration (version, name) VALUES ($1, $2)"
 
 
-async def migrate(address: DatabaseAddress, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class MigrationDone:
+    """What was done to a database."""
+
+    before: int  #: its version; 0: it had none
+    version: int
+    roles: tuple[str, ...]  #: that have their rights now
+
+
+async def migrate(
+    address: DatabaseAddress, migrations: Sequence[Migration] = MIGRATIONS, *, make_roles: bool = False
+) -> MigrationDone:
     """Bring the database to the newest version, all or nothing.
 
-    Return (version before, version now).
+    The worker's and the reader's role get their rights, where they are there. ``make_roles``: where not, they are made.
 
     Raises:
         DatabaseAway: it does not answer now.
@@ -27,9 +41,17 @@ async def migrate(address: DatabaseAddress, migrations: Sequence[Migration] = MI
     connection = Link(address, statement_seconds=NO_LIMIT)
     await connection.open()
     try:
-        return await connection.transaction(lambda transaction: _migrate(transaction, address, migrations))
+        return await connection.transaction(partial(_bring_up_to_date, address, migrations, make_roles))
     finally:
         await connection.aclose()
+
+
+async def _bring_up_to_date(
+    address: DatabaseAddress, migrations: Sequence[Migration], make_roles: bool, transaction: Transaction
+) -> MigrationDone:
+    before, version = await _migrate(transaction, address, migrations)
+    roles = await grant_rights(transaction, address, make=make_roles)
+    return MigrationDone(before, version, roles)
 
 
 async def _migrate(

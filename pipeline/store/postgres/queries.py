@@ -203,6 +203,8 @@ FORGET_RESULTS = "DELETE FROM result WHERE subject = $1 AND subject <> ''"
 RENAME_SPENDS = """
 UPDATE spend SET key = $2 || key WHERE subject = $1 AND subject <> '' AND key NOT LIKE 'forgotten/%'
 """
+#: Whether this role owns the tables: what others may not, the server tells them only in passing. ($1: the schema.)
+OWNS = "SELECT bool_and(pg_has_role(current_user, tableowner, 'USAGE')) FROM pg_tables WHERE schemaname = $1"
 #: Give unused space back, table by table.
 COMPACT = "VACUUM (FULL, ANALYZE) {table}"
 #: What processes tell each other by: that there is work, or that a lane was opened. ($1: who tells.)
