@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,11 +11,12 @@ from pipeline.local.analysis.answer.prompt_hints import Count, about, find_count
 from pipeline.local.analysis.answer.property_names import kind_of, parts
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
 from pipeline.local.analysis.text.centrality import alike, centrality, choose
-from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, by_words, nearest
+from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, nearest
 from pipeline.local.analysis.text.headlines import headline
 from pipeline.local.analysis.text.phrases import key_phrases
 from pipeline.local.analysis.text.quoting import leans, stands_alone
 from pipeline.local.analysis.text.sentences import sentences
+from pipeline.local.analysis.text.topics import topic_borders
 from pipeline.local.languages import ENGLISH, language_of, load_language
 
 
@@ -241,14 +243,43 @@ BEES = [
 def test_topic_borders_are_where_the_words_change() -> None:
     """Three topics of twelve sentences each are cut at the two changes."""
     found = sentences(cues(*BREAD * 3, *TIDES * 3, *BEES * 3))
-    assert by_words(found, 0.0, 72.0, 12) == pytest.approx([0, 24, 48, 72], abs=2.1)
+    assert topic_borders(found, ENGLISH, 0.0, 72.0, 12) == pytest.approx([0, 24, 48, 72], abs=2.1)
 
 
 def test_one_topic_is_one_piece_unless_pieces_are_asked_for() -> None:
     """A text that stays with its words is not cut without need."""
     found = sentences(cues(*TIDES * 6))
-    assert by_words(found, 0.0, 48.0, 12) == [0.0, 48.0]
-    assert len(by_words(found, 0.0, 48.0, 12, exactly=3)) == 4
+    assert topic_borders(found, ENGLISH, 0.0, 48.0, 12) == [0.0, 48.0]
+    assert len(topic_borders(found, ENGLISH, 0.0, 48.0, 12, exactly=3)) == 4
+
+
+def test_a_border_lies_where_the_speaker_pauses_and_no_thought_is_cut() -> None:
+    """A long pause tells a border, but not before a sentence that leans on the one before it."""
+    texts = [
+        f"The {a} of {b} stands beside the {c}."
+        for a, b, c in zip("abcdefghijkl", "mnopqrstuvwx", "yzabcdefghij", strict=True)
+    ]
+    said = cues(*texts, each=5.0, gap=0.2)
+    moved = [replace(cue, start=cue.start + 3.0 * (n >= 6), end=cue.end + 3.0 * (n >= 6)) for n, cue in enumerate(said)]
+    found = sentences(moved)
+    assert topic_borders(found, ENGLISH, 0.0, 66.0, 12, exactly=2)[1] == found[6].start
+    leaning = sentences([replace(cue, text="It stands there." if n == 6 else cue.text) for n, cue in enumerate(moved)])
+    assert topic_borders(leaning, ENGLISH, 0.0, 66.0, 12, exactly=2)[1] != leaning[6].start
+
+
+def test_borders_without_any_sign_are_those_of_an_equal_split() -> None:
+    """Captions without gaps and words that never repeat: pieces of like length, each begun by a sentence."""
+    found = sentences(cues(*(f"Wort{n} ist anders als ander{n}." for n in range(24)), each=5.0))
+    borders = topic_borders(found, load_language("de"), 0.0, 120.0, 12, exactly=4)
+    assert borders == pytest.approx([0, 30, 60, 90, 120], abs=5.0)
+    assert topic_borders(found, load_language("de"), 0.0, 120.0, 12) == [0.0, 120.0]
+
+
+def test_a_text_of_hours_is_cut_in_bounded_time_and_memory() -> None:
+    """Thousands of sentences are put together before borders are looked for."""
+    found = sentences(cues(*BREAD * 400, *TIDES * 400, *BEES * 400, each=5.0))
+    borders = topic_borders(found, ENGLISH, 0.0, 24_000.0, 12)
+    assert borders == pytest.approx([0, 8_000, 16_000, 24_000], abs=200.0)
 
 
 def test_container_marks_are_borders() -> None:

@@ -28,11 +28,12 @@ from pipeline.local.analysis.text.moments import (
 from pipeline.local.analysis.text.phrases import Phrase, key_phrases
 from pipeline.local.analysis.text.quoting import stands_alone
 from pipeline.local.analysis.text.sentences import Sentence, sentences
+from pipeline.local.analysis.text.topics import topic_borders
 from pipeline.local.languages import Language, language_of
 from pipeline.media.titles import is_title
 
 _TITLE = 12  # words of a sentence that may be a chapter's title
-_NAMED = 6  # times that a name is said before a video is called by it
+_NAMED, _NAMED_IN_PART = 6, 3  # times that a name is said before a video, or a chapter, is called by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class ContentSummary:
         if len(slides) > 2:
             return slides
         if self.sentences:
-            return cutting.by_words(self.sentences, *span, most, exactly)
+            return topic_borders(self.sentences, self.language, *span, most, exactly)
         return cutting.by_shots(self.shots, *span, exactly or most)
 
     def chapters(self, most: int = cutting.MOST, exactly: int = 0) -> tuple[Chapter, ...]:
@@ -289,7 +290,7 @@ class ContentSummary:
             return phrase.score * (here / max(1, there))
 
         ranked = [p for p in sorted(phrases, key=own, reverse=True) if capital(p.text) not in taken]
-        if ranked and (len(ranked[0].stems) > 1 or ranked[0].is_name):
+        if ranked and (len(ranked[0].stems) > 1 or (ranked[0].is_name and ranked[0].count >= _NAMED_IN_PART)):
             return capital(ranked[0].text)
         about = {stem for phrase in ranked[:3] for stem in phrase.stems}
         short = [s for s in piece if self._is_title(s) and about & set(s.stems)]
