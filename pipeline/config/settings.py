@@ -22,6 +22,7 @@ from pipeline.config.durations import Seconds
 from pipeline.config.local_model import ModelSection, read_model_key
 from pipeline.config.queries import StandingQuery
 from pipeline.config.secrets import read_key, read_post_header, read_store_password
+from pipeline.config.source import SourceSection
 from pipeline.config.store import ClusterSection, StoreSection
 from pipeline.config.watch import WatchSection
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
@@ -180,21 +181,6 @@ class BatchesSection(Section):
     min_analyses: int = Field(default=50, ge=1, le=100_000)
     hours_each: float = Field(default=1.5, gt=0, le=24)
     deadline_hours: float = Field(default=24.0, gt=0, le=24 * 60)
-
-
-class SourceSection(Section):
-    """What counts as a video in a folder, and what may be fetched."""
-
-    extensions: tuple[str, ...] = (
-        "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv",
-    )  # fmt: skip
-    allow_private_urls: bool = False
-    hash_cache: bool = True
-
-    @field_validator("extensions")
-    @classmethod
-    def _bare(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(ending.lower().removeprefix(".") for ending in value)  # however it is written, it is meant
 
 
 class PlatformSection(Section):
@@ -415,7 +401,7 @@ def _model_tables(name: str, table: Mapping[str, Any]) -> Iterator[tuple[str, di
 
 #: Lists, which the environment gives separated by commas.
 _MANY = frozenset({
-    ("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), *LISTS,
+    ("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), ("source", "shared"), *LISTS,
     ("watch", "ping_ok"), ("watch", "on_end"), ("watch", "notify"),
 })  # fmt: skip
 

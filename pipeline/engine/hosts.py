@@ -15,7 +15,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import Busy, ConfigError, ReelmillError
 from pipeline.core.model import Json, Lane, Trouble
-from pipeline.ports.store import Journal
+from pipeline.ports.store import Database, Journal
 
 _log = log.get("engine")
 BEAT = 10.0  #: seconds between two signs
@@ -72,6 +72,44 @@ class Host:
         known = {name: value for name, value in note.items() if name in cls.__slots__}
         trouble = Trouble.from_json(note["trouble"]) if note.get("trouble") else None
         return cls(**{**known, "trouble": trouble})
+
+
+class Neighbours:
+    """The other hosts, as far as this one must know of them."""
+
+    def __init__(self, database: Database, clock: Clock, name: str, gone_after: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._name = name
+        self._gone_after = gone_after
+
+    async def at_work(self, horizon: float) -> bool:
+        """Tell whether others may still leave work to us.
+
+        They hold a task, or have one to do within so many seconds. A host that has ended, or gives no sign, does not.
+        """
+        if await self._database.expired(None):
+            return True
+        hosts, now = await find_hosts(self._database), self._clock.now()
+        for name, waiting in (await self._database.places()).items():
+            there = name in hosts and hosts[name].present(now)
+            if there and name != self._name and waiting.due - now <= horizon:
+                return True
+        return False
+
+    async def missing(self) -> dict[str, int]:
+        """Return how many tasks wait for each host that is not at work."""
+        hosts, now = await find_hosts(self._database), self._clock.now()
+        waiting = (await self._database.places()).items()
+        away = [name for name, _ in waiting if name not in hosts or not hosts[name].present(now)]
+        return {name: here.tasks for name, here in waiting if name in away and name != self._name}
+
+    async def absent(self) -> dict[str, bool]:
+        """Return who is waited for in vain, by name: whether each is forgotten."""
+        hosts, now = await find_hosts(self._database), self._clock.now()
+        waited_for = [name for name in await self._database.places() if name != self._name]
+        gone = [name for name in waited_for if name not in hosts or hosts[name].gone(now, self._gone_after)]
+        return {name: name not in hosts for name in gone}
 
 
 async def find_hosts(journal: Journal) -> dict[str, Host]:

@@ -23,6 +23,7 @@ from pipeline.core.retry import AwayPatience
 from pipeline.core.task_types import Stage, TaskTypes
 from pipeline.engine.admission import LaneAdmission, RunEnd
 from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplaceable_spawn
+from pipeline.engine.hosts import Neighbours
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.observer import PoolObserver
@@ -50,6 +51,7 @@ class PoolOptions:
     store_patience: float = 30.0  #: a database that does not answer is waited for so long, then the run ends
     #: Other processes work on the queue; what owners of our own earlier ones begin with. Empty: we are alone.
     family: str = ""
+    gone_after: float = 900.0  #: seconds without a sign after which another host counts as gone
     stays: bool = False  #: it never ends by itself, and waits for what others leave to it
 
 
@@ -65,9 +67,10 @@ class Pool:
         self.metrics = PoolMetrics(options.widths)
         self.run_end = RunEnd()
         self.observer = PoolObserver()
-        patience, host = options.patience, options.family.rstrip(":")
+        host = options.family.rstrip(":")
+        self.neighbours = Neighbours(store, clock, host, options.gone_after)
         self._admission = LaneAdmission(
-            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=patience, host=host
+            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience, host=host
         )
         self._leases = LeaseManager(store, clock, options.lease)
         self._away = AwaySteps(options.store_patience)
@@ -100,10 +103,7 @@ class Pool:
         return await self._insist(lambda: self._store.command(verb, which, now))
 
     def feeding(self, change: int) -> None:
-        """Tell the pool that a feeder starts (+1) or ends (-1).
-
-        It does not end while one works.
-        """
+        """Count feeders: the pool does not end while one works."""
         self._feeding += change
         self.wake()
 
@@ -251,7 +251,8 @@ class Pool:
             return min(soonest)
         delay = await self._recount(now)
         # What others are at work on may be ours yet: they may die, and what they make may be for all.
-        return min(soonest) if delay is None and self._options.family and await self._store.expired(None) else delay
+        others = delay is None and self._options.family and await self.neighbours.at_work(self._options.horizon)
+        return min(soonest) if others else delay
 
     async def _recount(self, now: float) -> float | None:
         """Count again before ending: a lane may only look full because we miscounted."""

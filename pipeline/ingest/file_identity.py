@@ -34,30 +34,39 @@ def file_stamp(found: os.stat_result) -> FileStamp:
     return [found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns]
 
 
-async def is_available(video: VideoData, *, external: bool) -> bool:
+def is_here(data: ItemData | VideoData, host: str) -> bool:
+    """Tell whether a task's paths are of this machine's disk.
+
+    ``host``: its name; empty where there is no other.
+    """
+    return not host or data.host in ("", host)
+
+
+async def is_available(video: VideoData, *, external: bool, host: str = "") -> bool:
     """Return False where the video's site must be asked first.
 
     There is nothing here to hand over then.
 
-    ``external``: the platform fetches the address of a site by itself.
+    ``external``: the platform fetches the address of a site by itself. ``host``: see :func:`is_here`.
     """
     if external and video.external:
         return True
     if not video.path:
         return not video.external
-    return not video.fetched or await anyio.Path(video.path).exists()
+    return not video.fetched or (is_here(video, host) and await anyio.Path(video.path).exists())
 
 
-async def locate(video: VideoData, others: Sequence[str]) -> tuple[Path, FileStamp]:
+async def locate(video: VideoData, others: Sequence[str], host: str = "") -> tuple[Path, FileStamp]:
     """Return a path that holds the video's content, with its stamp.
 
-    A file that was touched is hashed again.
+    A file that was touched is hashed again. What is on another host's disk is not looked for on ours, where the same path
+    may name something else.
 
     Raises:
         InputError: ``file_changed`` when there is a file but with other content; ``file_missing``.
     """
     different = ""
-    for name in dict.fromkeys([video.path, *others]):
+    for name in dict.fromkeys([*([video.path] if is_here(video, host) else []), *others]):
         path = Path(name)
         try:
             found = await anyio.Path(path).stat()
@@ -73,10 +82,28 @@ async def locate(video: VideoData, others: Sequence[str]) -> tuple[Path, FileSta
             remedy="run again: what it holds now is a new video",
         )
     raise InputError(
-        f"{video.path}: the file is gone",
+        f"{video.path}: the file is gone" if is_here(video, host) else _went_with(video.path, video.host),
         code="file_missing",
         remedy="put it back, or name its new place in a run; other content is a new video",
     )
+
+
+def check_here(item: ItemData, host: str) -> None:
+    """Refuse a file of a host that does not come back.
+
+    Raises:
+        InputError: ``file_missing``.
+    """
+    if not is_here(item, host):
+        raise InputError(
+            _went_with(item.locator, item.host),
+            code="file_missing",
+            remedy="name the file in a run of a host that has it; what is known of its content counts",
+        )
+
+
+def _went_with(path: str, host: str) -> str:
+    return f"{path}: the file was on the host {host}, which was forgotten"
 
 
 def _is_untouched(found: os.stat_result, video: VideoData) -> bool:

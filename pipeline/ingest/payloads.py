@@ -173,6 +173,8 @@ class ItemData(TaskData):
     takes: Mapping[str, Sequence[str]] = stored(dict)  #: fingerprint of a question -> when it was asked again
     #: None: an earlier release took no note of them, or the platform does not read them.
     captions: CaptionsData | None = stored(None, read=CaptionsData.from_json, write=CaptionsData.to_json)
+    host: str = ""  #: on whose disk the file is, where several hosts work; the database gives it to that one
+    host_gone: bool = False  #: it does not come back
 
     @property
     def title(self) -> str:
@@ -199,6 +201,7 @@ class ItemData(TaskData):
             locator=item.locator,
             line=words,
             bounds=dict(item.bounds) if item.kind == "youtube" else None,
+            host=item.host,
         )
 
     def to_item(self, key: str) -> Item:
@@ -209,7 +212,7 @@ class ItemData(TaskData):
         words = ManifestLine(
             self.source, self.place, line.id, line.title, line.tags, line.jobs, line.prompt, line.metadata, line.window
         )
-        return Item(key, self.type, self.locator, words, self.bounds or {})  # type: ignore[arg-type]
+        return Item(key, self.type, self.locator, words, self.bounds or {}, self.host)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +306,8 @@ class VideoData(PaidData):
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
     heard: str = ""  #: digest of the captions that the upload carries, as ``CaptionsData.digest``
     clock_start: float = 0.0  #: where the clock inside the file starts, seconds
+    host: str = ""  #: as that of an item
+    host_gone: bool = False
 
     @property
     def length(self) -> float:

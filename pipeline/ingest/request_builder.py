@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from pipeline.config.time_windows import TimeWindow
 from pipeline.core.errors import Permanent
-from pipeline.core.model import Json, fingerprint
+from pipeline.core.model import About, Json, State, fingerprint
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.windows.parts import split_questions
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
@@ -159,3 +160,21 @@ def parse_answer(text: str) -> Mapping[str, Json] | str:
 def renewed(data: AnalysisData) -> AnalysisData:
     """Return the payload of a new question; its key is not the old one's."""
     return changed(data, generation=data.generation + 1, doubtful=0)
+
+
+def missing_requests(known: About, requests: Sequence[JobRequest], seconds: float, longest: float) -> list[JobRequest]:
+    """Return what is wanted and neither there nor on its way.
+
+    Of a long video, these are parts.
+    """
+    have = {(result.job, result.fingerprint) for result in known.results}
+    # What was asked for and did not come is the operator's to retry.
+    under_way = {
+        request.identity
+        for analysis in known.tasks
+        if analysis.kind == "analysis" and analysis.state is not State.DONE
+        for request in AnalysisData.of(analysis).requests
+    }
+    there = have | under_way
+    wanted = split_questions([each for each in requests if each.identity not in there], seconds, longest)
+    return [request for request in wanted if request.identity not in there]

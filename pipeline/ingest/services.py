@@ -23,3 +23,4 @@ class Services:
     clock: Clock
     rng: Random
     looks: LookSchedule
+    host: str = ""  #: the name of this one; empty where there is no other

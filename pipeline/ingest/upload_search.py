@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from pipeline.core.errors import Ambiguous
 from pipeline.core.model import Selection, State, Task
+from pipeline.ingest.file_identity import is_here
 from pipeline.ingest.payloads import ItemData, VideoData, chosen_captions
 from pipeline.ingest.remote_names import OWNER_LENGTH, parse_upload_name
 from pipeline.ports.store import Records
@@ -36,9 +37,9 @@ def build_upload(task: Task, data: VideoData) -> NewUpload:
     )
 
 
-def file_paths(items: Sequence[Task]) -> list[str]:
-    """Return the paths under which a video's content was found."""
-    return [data.locator for data in map(ItemData.of, items) if data.type == "file"]
+def file_paths(items: Sequence[Task], host: str = "") -> list[str]:
+    """Return the paths under which a video's content was found on this host's disk."""
+    return [data.locator for data in map(ItemData.of, items) if data.type == "file" and is_here(data, host)]
 
 
 def with_file(

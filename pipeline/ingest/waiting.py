@@ -5,9 +5,10 @@ The words stand apart from the steps, whose imports would cost a command that on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.core.model import Task
+from pipeline.ingest.payloads import ItemData, VideoData
 
 #: Of a task that looks for the trace of a call.
 _LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
@@ -54,6 +55,18 @@ WAITING: Mapping[str, Mapping[str, str]] = {
         "split": "is analysed in a batch that has ended",
     },
 }
+
+
+#: kind -> stages that need the disk which the file is on, as the database knows by itself.
+LOCAL: Mapping[str, Sequence[str]] = {"item": ("resolve",), "video": ("place", "open", "upload", "send")}
+
+
+def host_waited_for(task: Task) -> str:
+    """Return the host whose disk a task needs; empty: any will do."""
+    if task.stage not in LOCAL.get(task.kind, ()):
+        return ""
+    data = ItemData.of(task) if task.kind == "item" else VideoData.of(task)
+    return "" if data.host_gone else data.host
 
 
 def waiting_words(task: Task) -> str:

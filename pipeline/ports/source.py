@@ -39,6 +39,7 @@ class Item:
     locator: str  #: absolute path, or address
     line: ManifestLine
     bounds: Mapping[str, Json] = field(default_factory=dict)  #: what its list takes, from ``playlists.build_bounds``
+    host: str = ""  #: on whose disk the file is; empty: on all that there are
     named: bool = True  #: by its line itself, not by a folder, pattern or playlist that it is in
 
 

@@ -64,6 +64,14 @@ class Applied:
         return replace(self.task, stage=move.stage, lane=self.lane, state=move.state, data=data, subject=subject)
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingHere:
+    """Pending tasks that only one host can do."""
+
+    tasks: int
+    due: float  #: when the first of them falls due
+
+
 class Store(Protocol):
     """The engine's side of the database: intentions, not SQL.
 
@@ -83,7 +91,8 @@ class Store(Protocol):
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, atomically.
 
-        Highest rank first, then longest due.
+        Highest rank first, then longest due. A task that needs one host's disk is given to that host only; a database that is
+        a file has one host, and gives it everything.
         A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.
         Parked lanes give nothing.
         """
@@ -110,7 +119,10 @@ class Store(Protocol):
         ...
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the smallest due time in these lanes, parked or not, or None."""
+        """Return the smallest due time in these lanes, parked or not, or None.
+
+        What only another host can do does not count.
+        """
         ...
 
     async def news(self) -> None:
@@ -157,6 +169,24 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Close the database. Idempotent."""
+        ...
+
+
+class Places(Protocol):
+    """What only one host can do, because its files are on that one's disk."""
+
+    async def places(self) -> Mapping[str, WaitingHere]:
+        """Return what waits for the disk of a host, by host.
+
+        Nothing, where the database is a file.
+        """
+        ...
+
+    async def tasks_of_place(self, place: str, kind: str, after_id: int, limit: int) -> list[Task]:
+        """Return up to ``limit`` tasks that wait for a host's disk, by id.
+
+        They are of one kind, and above ``after_id``.
+        """
         ...
 
 
@@ -356,5 +386,5 @@ class Upkeep(Protocol):
         ...
 
 
-class Database(Store, Records, Accounting, Catalog, Journal, Changes, Upkeep, Protocol):
+class Database(Store, Places, Records, Accounting, Catalog, Journal, Changes, Upkeep, Protocol):
     """The whole port: what each kind of database implements."""

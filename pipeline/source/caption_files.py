@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.settings import SourceSection
+from pipeline.config.source import SourceSection
 from pipeline.core.model import fingerprint
 from pipeline.ports.source import FoundCaptions
 from pipeline.source.captions import ENDINGS, FOLDERS, choose_captions, find_captions

@@ -53,6 +53,23 @@ def identify(text: str, *, private: bool = False) -> Identification:
     return SourceIdentity("file", f"file:{posixpath.normpath(text)}", text)
 
 
+def host_file_key(host: str, path: str) -> str:
+    """Return the key of a file on the disk of one host among several."""
+    return f"file://{host}{posixpath.normpath(path)}"
+
+
+def path_of_key(key: str) -> str:
+    """Return the path that a file's key names; another key as it is.
+
+    >>> path_of_key("file:/films/a.mp4"), path_of_key("file://mill-1/films/a.mp4")
+    ('/films/a.mp4', '/films/a.mp4')
+    """
+    path = key.removeprefix("file:")
+    if not path.startswith("//"):
+        return path
+    return f"/{path.removeprefix('//').partition('/')[2]}"
+
+
 def identify_url(text: str, *, private: bool = False) -> Identification:
     """Return a direct media link in its normal form, or why it is refused.
 

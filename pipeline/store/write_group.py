@@ -20,6 +20,7 @@ class Claim:
     owner: str
     now: float
     until: float
+    host: str = ""  #: for which tasks are given out
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class ForgottenHost:
     """A host whose line was taken out."""
 
     name: str
-    failed: int = 0  #: items whose files only it had
-    again: int = 0  #: videos that are fetched again elsewhere
+    items: int = 0  #: whose files only it had: they fail as missing
+    videos: int = 0  #: that were not uploaded: they are fetched again elsewhere, or fail with their items
 
 
 @dataclass(frozen=True, slots=True)

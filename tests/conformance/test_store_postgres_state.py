@@ -215,7 +215,7 @@ def _statements(task: Task, other: Task) -> Sequence[tuple[str, tuple[Any, ...]]
         [True],
     )  # fmt: skip
     return (
-        (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW)),
+        (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW, "")),
         (queries.LOCK, ([task.id], [other.kind], [other.key])),
         (queries.RENEW, ([task.id], [task.lease.owner], [task.lease.token], NOW + 90)),
         (queries.MOVE, move),

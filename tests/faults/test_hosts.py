@@ -26,7 +26,8 @@ def host(folder: Path, platform: Platform, url: str) -> Terminal:
     (folder / "secret").write_text(PASSWORD, encoding="utf-8")
     return customer(
         folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url, "password_file": "secret"},
-        policy={"lease": 6}, gallery={"enabled": False}, log={"level": "debug"},
+        policy={"lease": 6}, gallery={"enabled": False}, source={"shared": [str(folder.parent / "films")]},
+        log={"level": "debug"},
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
-from pipeline.ports.store import Applied, ApplyAnswer, Change, T
+from pipeline.ports.store import Applied, ApplyAnswer, Change, T, WaitingHere
 from pipeline.store.encoding import (
     Move,
     QueueEntry,
@@ -167,6 +167,14 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         times = [self._queue.soonest(lane.value) for lane in lanes]
         return min((time for time in times if time is not None), default=None)
+
+    async def places(self) -> Mapping[str, WaitingHere]:
+        self._check()
+        return {}
+
+    async def tasks_of_place(self, place: str, kind: str, after_id: int, limit: int) -> list[Task]:
+        self._check()
+        return []
 
     async def news(self) -> None:
         await anyio.sleep_forever()

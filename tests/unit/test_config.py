@@ -122,7 +122,7 @@ def test_a_byte_order_mark_is_no_syntax_error(tmp_path: Path) -> None:
     [
         ("[run]\n\noutptu = 'x'\n", "reelmill.toml, line 3: [run] outptu: unknown key", "did you mean 'output'?"),
         ("[rnu]\nx = 1\n", "reelmill.toml, line 1: [rnu]: unknown key", "did you mean 'run'?"),
-        ("colour = 1\n", "reelmill.toml, line 1: [colour]: unknown key", "config.example.toml lists every key"),
+        ("wibble = 1\n", "reelmill.toml, line 1: [wibble]: unknown key", "config.example.toml lists every key"),
         (
             "[jobs]\nsettings = 3\n",
             "reelmill.toml, line 1: [jobs]: should be a table of keys and values",

@@ -129,6 +129,8 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         "first",
         "answered",
         "at",
+        "host",
+        "host_gone",
     }  # the version before knew none
     assert set(same) <= {"version", "looks", "doubtful", "refetch", "mime"} | new | others
 

@@ -8,13 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.budget.limits import SpendingLimits
+from pipeline.config.settings import BudgetSection, JobsSection
 from pipeline.core.errors import Ambiguous, Permanent, Transient
-from pipeline.core.model import Selection, State, Trouble
+from pipeline.core.model import Lane, NewTask, Placed, Selection, State, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Outcome
+from pipeline.ingest.adoption import Adoption
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.paid_call import Billing
+from pipeline.ingest.payloads import SessionData, VideoData
+from pipeline.ingest.tasks.video import VideoOptions, VideoTaskType
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings, MediaStatus, NewUpload, UploadSession
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeSource, clips, items
+from tests.support.memory_database import MemoryDatabase
 from tests.support.scripted_run import Life, ScriptedClient
+from tests.support.services import fake_services
+from tests.support.vendor import Client
 
 
 def lost(number: int) -> Exception | None:
@@ -457,3 +468,65 @@ def test_a_video_too_short_for_an_index_is_analysed_all_the_same(tmp_path: Path)
     life.platform.behave(seconds=2.0)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     assert (len(life.effects_of("analysis")), len(life.effects_of("indexed"))) == (1, 0)
+
+
+# ----------------------------------------------------------------------------------------------------- several hosts
+
+
+class _Session(Client):
+    """A platform with an upload session whose asset is as it is told."""
+
+    word = "waiting"
+
+    async def media(self, media_id: str) -> MediaStatus:
+        return MediaStatus("ready" if self.word == "ready" else "working", self.word)
+
+
+def _fetched_elsewhere(stage: str, *, claims: int = 1, word: str = "waiting") -> Outcome:
+    """Run a step of a video that another host has fetched and that is given to this one."""
+    database = MemoryDatabase()
+    services = replace(fake_services(_Session, database), host="two")
+    services.api.word = word  # type: ignore[attr-defined]
+    planner = JobPlanner((), JobsSection(enabled=()), [])
+    spending = SpendingLimits(BudgetSection(), services.clock, "run")
+    billing = Billing(spending, database, services.clock, "run", patience=1.0)
+    kind = VideoTaskType(
+        services, planner, VideoOptions("pegasus1.5", 0.2, 3), adoption=Adoption(services.api.inventory), billing=billing,
+        price=lambda minutes: 0.0,
+    )  # fmt: skip
+    session = {"upload_id": "u", "asset_id": "a", "chunk_size": 5, "total_chunks": 2, "expires_at": 9e9, "headers": {}}
+    key = "youtube:video:dQw4w9WgXcQ"
+    data = VideoData(
+        path="/one/a.mp4", size=9, fetched=True, host="one", host_gone=True, name="n", provider=services.api.identity,
+        session=SessionData.from_json(session), method="multipart",
+    ).to_json()  # fmt: skip
+    task = Task(1, "video", key, stage, data, State.RUNNING, Lane.UPLOAD, 0, key, claims=claims)
+
+    async def step() -> Outcome:
+        item = NewTask("item", key, "download", {"type": "youtube", "locator": "https://y"}, key)
+        await database.submit([Placed(item, Lane.DOWNLOAD, 0)], 0.0)
+        return await getattr(kind, stage)(task, lambda: None)  # type: ignore[no-any-return]
+
+    return run_virtual(step())
+
+
+@pytest.mark.parametrize("stage", ["place", "open", "send"])
+def test_what_an_absent_host_has_fetched_is_fetched_again(stage: str) -> None:
+    """Whatever lies under the same path here: its file is not ours. The video goes on once it is here."""
+    ended = _fetched_elsewhere(stage)
+    assert isinstance(ended, Done)
+    (again,) = ended.spawn
+    assert (again.kind, again.stage, again.restart_at, again.data) == (
+        "item",
+        "download",
+        "download",
+        {"refetch": True},
+    )
+
+
+def test_an_upload_that_an_absent_host_may_have_sent_is_looked_for_first() -> None:
+    """Nothing is fetched or sent again before the platform has been asked; one that is complete is gone on with."""
+    looking = _fetched_elsewhere("upload", claims=2)
+    assert (isinstance(looking, Advance), looking.stage) == (True, "find")  # type: ignore[union-attr]
+    settled = _fetched_elsewhere("send", word="ready")
+    assert (isinstance(settled, Advance), settled.stage) == (True, "settle")  # type: ignore[union-attr]

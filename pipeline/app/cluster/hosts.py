@@ -8,6 +8,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
 from pipeline.core.errors import Busy, ConfigError
 from pipeline.engine.hosts import find_hosts, forget_host
+from pipeline.ingest.tasks.absent_hosts import release_items, release_videos
 from pipeline.views import ForgottenHost, HostView
 
 
@@ -35,10 +36,12 @@ async def forget_hosts_line(settings: Settings, name: str) -> ForgottenHost:
                 f"hosts forget: there is no host {name}",
                 remedy=f"known are: {', '.join(sorted(known)) or 'none'}",
             )
-        if known[name].present(await database.time()):
+        now = await database.time()
+        if known[name].present(now):
             raise Busy(
                 f"The host {name} is at work; its last sign came at {iso(known[name].sign)}.",
                 remedy="stop it first, and wait half a minute if it was killed",
             )
-        await forget_host(database, name)
-        return ForgottenHost(name)
+        await forget_host(database, name)  # what it still holds comes back to the queue later, and is released then
+        failed = await release_items(database, name, now)
+        return ForgottenHost(name, failed, await release_videos(database, name, now, all_of_them=True))

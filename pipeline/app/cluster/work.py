@@ -9,7 +9,7 @@ from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.run import open_session, read_strictly
 from pipeline.app.wiring.components import named_sources
 from pipeline.app.wiring.database import open_for_run, shared_database
-from pipeline.app.wiring.state_folder import host_id, lock_state_folder
+from pipeline.app.wiring.state_folder import lock_state_folder
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.exit_codes import ExitCode
@@ -64,7 +64,6 @@ async def submit(settings: Settings, sources: Sequence[str]) -> Submitted:
         )
     check_output(settings.run.output.absolute(), make=True)
     settings.run.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    host_id(settings.run.state)
     entries, duty = await read_strictly(plan, given), Duty("submit")
     async with open_for_run(settings, duty) as shared, open_session(plan, shared, duty) as session:
         found = await session.submit(entries)

@@ -16,6 +16,7 @@ from pipeline.core.model import FactPath, ItemFilter, ItemQuery, ItemRow, Listed
 from pipeline.core.youtube_address import file_name, is_address
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database
+from pipeline.source.identity import path_of_key
 
 #: What an item is called: by the user, in its results, by file or site, else by its place.
 _TITLES: Sequence[FactPath] = (
@@ -126,7 +127,7 @@ class _Asked:
             return True
         if is_address(source):
             return row.source.startswith(source)
-        path = row.key.removeprefix("file:")
+        path = path_of_key(row.key)
         return path == self._folder or path.startswith(f"{self._folder.rstrip('/')}/")
 
 

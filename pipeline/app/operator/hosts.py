@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pipeline.app.wiring.database import open_shared
 from pipeline.config.settings import Settings
-from pipeline.core.model import Lane
+from pipeline.core.clock import iso
+from pipeline.core.model import Lane, Trouble
 from pipeline.engine.hosts import Host, find_hosts
 from pipeline.ports.store import Database
 from pipeline.views import HostView
@@ -24,11 +26,12 @@ async def read_hosts(database: Database, now: float) -> list[HostView]:
     """Return the same of an open database; ``now``: the server's time."""
     owners = [task.lease.owner for task in await database.expired(None) if task.lease is not None]
     held = Counter(owner.partition(":")[0] for owner in owners)
-    hosts = (await find_hosts(database)).values()
-    return [_view(host, held[host.name], now) for host in sorted(hosts, key=lambda host: host.name)]
+    hosts, waiting = await find_hosts(database), await database.places()
+    numbers = {name: waiting[name].tasks if name in waiting else 0 for name in hosts}
+    return [_view(hosts[name], held[name], numbers[name], now) for name in sorted(hosts)]
 
 
-def _view(host: Host, held: int, now: float) -> HostView:
+def _view(host: Host, held: int, waits: int, now: float) -> HostView:
     return HostView(
         name=host.name,
         state="at work" if host.present(now) else "left" if host.left else "away",
@@ -38,5 +41,19 @@ def _view(host: Host, held: int, now: float) -> HostView:
         release=host.release,
         lanes=[] if len(host.lanes) == len(Lane) else host.lanes,
         holds=held,
+        waits=waits,
         trouble=host.trouble,
+    )
+
+
+def explain_absence(name: str, hosts: Sequence[HostView]) -> Trouble | None:
+    """Return why what needs a host's disk waits; None: that host is at work."""
+    host = next((each for each in hosts if each.name == name), None)
+    if not name or (host is not None and host.state == "at work"):
+        return None
+    last = f"its last sign came at {iso(host.sign)}" if host is not None else "nobody knows it any more"
+    return Trouble(
+        "host_away",
+        f"The file is on the host {name}, which is not at work; {last}.",
+        f"start `reelmill work` or `run` there; if it will not come back: reelmill hosts forget {name}",
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.app.operator.attention import noted, reason
 from pipeline.app.operator.display_names import display_source, redacted
 from pipeline.app.operator.find_item import find_item
+from pipeline.app.operator.hosts import explain_absence, list_hosts
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.wiring.database import open_read_only, who_works
 from pipeline.config.settings import Settings
@@ -16,7 +17,7 @@ from pipeline.core.errors import NO_RETRY
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.payloads import AnalysisData, ItemData, PlaylistData, PublishData
-from pipeline.ingest.waiting import is_looking, waiting_words
+from pipeline.ingest.waiting import host_waited_for, is_looking, waiting_words
 from pipeline.views import ItemView
 
 
@@ -41,6 +42,10 @@ async def show(settings: Settings, item: str) -> ItemView:
         if state == "working" and stopped is not None:
             explanation = f"{explanation} The last run stopped: {stopped.message.rstrip('.')}."
             step = _before_the_next_run(stopped)
+        open_task = next((task for task in tasks if not task.state.terminal), found)
+        away = explain_absence(host_waited_for(open_task), await list_hosts(settings))
+        if state == "working" and away is not None:
+            explanation, step = away.message, f"{away.remedy[0].upper()}{away.remedy[1:]}."
         return ItemView(
             item=redacted(found),
             title=_title(ItemData.of(found), written),

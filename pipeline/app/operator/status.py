@@ -38,7 +38,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         ConfigError: there is no database yet.
     """
     async with open_read_only(settings) as database:
-        now, running = SystemClock().now(), await who_works(settings)
+        now, running, hosts = SystemClock().now(), await who_works(settings), await list_hosts(settings)
         counts = await database.counts()
         stopped = await noted_attention(database, limit)
         last = await read_last_run(database)
@@ -51,7 +51,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             waiting=counts.in_lane,
             troubles=dict(stopped.classes),
             attention=stopped.shown,
-            waits=await find_waits(database, now, running=bool(running), stopped=last.stopped is not None),
+            waits=await find_waits(database, now, running=bool(running), stopped=last.stopped is not None, hosts=hosts),
             unlisted=stopped.unlisted,
             unlisted_tasks=stopped.unlisted_total,
             troubled=stopped.total,
@@ -67,5 +67,5 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             spent=await spent_windows(database, settings.budget, now),
             quota=read_usage(settings.limits, kept, now) if kept is not None else (),
             batches=await _batches(database),
-            hosts=await list_hosts(settings),
+            hosts=hosts,
         )

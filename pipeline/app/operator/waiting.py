@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.app.operator.attention import item_names
+from pipeline.app.operator.hosts import explain_absence
 from pipeline.core.model import PendingGroup
-from pipeline.ingest.waiting import waiting_words
+from pipeline.ingest.waiting import host_waited_for, waiting_words
 from pipeline.ports.store import Database
-from pipeline.views import WaitView
+from pipeline.views import HostView, WaitView
 
 
-async def find_waits(database: Database, now: float, *, running: bool, stopped: bool = False) -> list[WaitView]:
+async def find_waits(
+    database: Database, now: float, *, running: bool, stopped: bool = False, hosts: Sequence[HostView] = ()
+) -> list[WaitView]:
     """Return what is pending, each reason once.
 
-    The reasons are pauses of a lane, troubles, the usual course, and what is only due.
+    The reasons are hosts that are not there, pauses of a lane, troubles, the usual course, and what is only due.
 
     ``running``: a run is at work, and takes what is due in its turn. ``stopped``: a person must act before the next one.
     """
@@ -26,7 +30,10 @@ async def find_waits(database: Database, now: float, *, running: bool, stopped: 
     found: dict[tuple[str, str, bool], WaitView] = {}
     for group in groups:
         park = parked.get(group.example.lane.value)
-        if park is not None:
+        away = explain_absence(host_waited_for(group.example), hosts)
+        if away is not None:
+            one = WaitView(away.code, f"{away.message} Next: {away.remedy}", group.items, None, None, False, "")
+        elif park is not None:
             ends = max(park.until, group.due), max(park.until, group.until)
             one = WaitView(park.trouble.code, park.trouble.message, group.items, *ends, True, "")
         else:

@@ -18,7 +18,7 @@ from pipeline.app.runs.config_check import check_settings
 from pipeline.app.runs.plan_price import PlanPrice, plan_limits
 from pipeline.app.runs.query_files import FOLDER as SEARCHES
 from pipeline.app.wiring.components import batch_rules, named_sources, read_entries
-from pipeline.app.wiring.database import open_if_present
+from pipeline.app.wiring.database import open_if_present, own_host_name
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
@@ -84,7 +84,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50, f
     totals = _Totals(check_settings(settings), limit, files=files)
     async with open_if_present(settings) as database:
         await totals.look(database)
-        entries = read_entries(settings, sources, totals.planner)
+        entries = read_entries(settings, sources, totals.planner, await own_host_name(settings))
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await totals.add(batch, database)
     return await totals.result()

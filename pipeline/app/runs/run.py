@@ -12,11 +12,11 @@ from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
 from pipeline.app.watch.night_watch import NightWatch
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
-from pipeline.app.wiring.database import RunDatabase, has_database, open_for_run, open_if_present
+from pipeline.app.wiring.database import RunDatabase, has_database, open_for_run, open_if_present, own_host_name
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.state_folder import lock_state_folder
+from pipeline.app.wiring.state_folder import host_id, lock_state_folder
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import SystemClock
@@ -87,7 +87,7 @@ async def open_session(plan: RunPlan, shared: RunDatabase, duty: Duty) -> AsyncI
         open_youtube_client(settings, database, clock, rng) as youtube,
         open_platform(plan, database, clock, rng, youtube=youtube) as api,
     ):
-        adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
+        adapters = disk_adapters(settings, database, youtube, clock, api.ceilings, shared.company.host)
         session = RunSession(plan, database, api, clock, rng, adapters, shared.company, duty)
         gc.freeze()  # what there is now stays to the end of the process: garbage is not looked for among it
         yield session
@@ -95,7 +95,10 @@ async def open_session(plan: RunPlan, shared: RunDatabase, duty: Duty) -> AsyncI
 
 async def read_strictly(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
     """Return the entries; under ``strict`` one bad line refuses the run."""
-    entries = read_entries(plan.settings, sources, plan.planner)
+    if plan.settings.store.url:
+        host_id(plan.settings.run.state)  # by which this host is known from now on
+    host = await own_host_name(plan.settings)
+    entries = read_entries(plan.settings, sources, plan.planner, host)
     if not plan.settings.run.strict:
         return entries
     read: Sequence[Item | BadLine] = list(entries)

@@ -129,7 +129,10 @@ class RunReporter:
         incomplete = bool(stopped.total or enqueued.bad_count)
         why = await self._why_later(ending)
         time_up = self._time_up(ending, queries, items.get("working", 0))
-        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane, why, time_up)
+        away = _away(await self._components.pool.neighbours.missing())
+        code, note = exit_verdict(
+            ending, queries, incomplete, (await self._database.counts()).in_lane, why, time_up, away
+        )
         in_time = not time_up or note != time_up
         waits = [parked.until for parked in ending.parked.values()] if in_time else []
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
@@ -235,10 +238,12 @@ def exit_verdict(
     waiting: Mapping[str, int],
     why: Trouble | None = None,
     time_up: str = "",
+    away: str = "",
 ) -> tuple[ExitCode, str]:
     """Return the exit code, and why the run stopped early.
 
-    ``waiting``: lane → open tasks; ``why`` the rest waits; ``time_up``: what the end of its time has left.
+    ``waiting``: lane → open tasks; ``why`` the rest waits; ``time_up``: what the end of its time has left; ``away``: what
+    hosts have left that are not at work.
     """
     if ending.halted is not None:
         causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
@@ -259,10 +264,25 @@ def exit_verdict(
         return query
     if query or incomplete:
         return ExitCode.INCOMPLETE, ""
-    if ending.later is not None:
-        reason = why.message.rstrip(".") if why is not None else "The rest cannot be had yet"
-        return ExitCode.QUOTA, f"{reason}. Run again after {iso(ending.later)}."
+    if away or ending.later is not None:
+        return ExitCode.QUOTA, away or _later(ending.later or 0.0, why)
     return ExitCode.DONE, ""
+
+
+def _later(due: float, why: Trouble | None) -> str:
+    """Return why the rest is not waited for."""
+    reason = why.message.rstrip(".") if why is not None else "The rest cannot be had yet"
+    return f"{reason}. Run again after {iso(due)}."
+
+
+def _away(missing: Mapping[str, int]) -> str:
+    """Return what waits for hosts that are not at work."""
+    if not missing:
+        return ""
+    number = sum(missing.values())
+    waits = "1 item waits for its file" if number == 1 else f"{number:,} items wait for their files"
+    who = f"the host{'s' if len(missing) > 1 else ''} {', '.join(sorted(missing))}"
+    return f"{waits}, which only {who} can read; start it, or give it up by `reelmill hosts forget`."
 
 
 def _paused(parked: Parked, waiting: int) -> str:

@@ -31,11 +31,13 @@ from pipeline.core.model import Lane, RunNote, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.hosts import RUN, Duty
 from pipeline.ingest.enqueue import Enqueuer, EnqueueReport
+from pipeline.ingest.tasks.absent_hosts import release_items, release_videos
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
+_RELEASE = 30.0  #: seconds between looks for what absent hosts have left
 _TEND = 15.0  #: seconds between looks whether results have changed, of a process that stays
 _SELDOM = 600.0  #: seconds after which index and page are written although there is work
 _POSTERS = 30.0  #: seconds that the end of a run waits for posters; the next run makes the rest
@@ -106,6 +108,8 @@ class RunSession:
                 group.start_soon(self._feed, entries)
                 group.start_soon(self.posters.beside)
                 group.start_soon(self._company.beside)
+                if self._company.host:
+                    group.start_soon(self._release_absent)
                 if (limit := self._settings.run.max_time) is not None:
                     group.start_soon(self._end_after, limit)
                 if self._duty.stays:
@@ -182,6 +186,20 @@ class RunSession:
             waiting = (await self._database.counts()).in_lane if ending.parked or ending.budget else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
             ending.budget = ending.budget if waiting.get(Lane.ANALYZE.value) else None
+
+    async def _release_absent(self) -> None:
+        """Go on with what hosts have left that do not come back."""
+        pool = self.components.pool
+        while True:
+            with suppress(ReelmillError):  # which the pool meets as well
+                for host, forgotten in (await pool.neighbours.absent()).items():
+                    now = self._clock.now()
+                    videos = await release_videos(self._database, host, now, all_of_them=forgotten)
+                    items = await release_items(self._database, host, now) if forgotten else 0
+                    if videos or items:
+                        _log.warning("host.released", host=host, videos=videos, items=items, forgotten=forgotten)
+                        pool.wake()
+            await self._clock.sleep(_RELEASE)
 
     async def _tend_results(self) -> None:
         """Write index and page when nothing is at work, or now and then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from random import Random
@@ -47,7 +47,8 @@ from pipeline.ports.sink import Sink
 from pipeline.ports.source import CaptionLook, Item, Source
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
-from pipeline.views import BadLine
+from pipeline.source.identity import host_file_key
+from pipeline.views import BadLine, MissingFile
 
 if TYPE_CHECKING:
     from pipeline.source.youtube.client import YouTubeClient
@@ -79,8 +80,13 @@ def is_elsewhere(source: str) -> bool:
     return not source.strip() or source.strip() == "-" or address or is_pattern(source)
 
 
-def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:
-    """Return the items and bad lines of the sources, lazily. ``-`` is stdin."""
+def read_entries(
+    settings: Settings, sources: Sequence[str], planner: JobPlanner, host: str = ""
+) -> Iterator[Item | BadLine]:
+    """Return the items and bad lines of the sources, lazily. ``-`` is stdin.
+
+    ``host``: this one's name, where several work on the database: files that only it has carry it.
+    """
     from pipeline.source.manifest.expand import expand
     from pipeline.source.manifest.reader import read_lines
     from pipeline.source.manifest.stdin import open_stdin
@@ -98,7 +104,22 @@ def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner
         if isinstance(line, BadLine):
             yield line
         else:
-            yield from expand(line, settings.source, ours)
+            for entry in expand(line, settings.source, ours):
+                yield _on_host(entry, host, settings.source.shared) if host else entry
+
+
+def _on_host(entry: Item | BadLine, host: str, shared: Sequence[str]) -> Item | BadLine:
+    """Return an entry as this host's, unless all hosts have its file."""
+    if isinstance(entry, MissingFile):
+        return replace(entry, item=_own(entry.item, host, shared))
+    return entry if isinstance(entry, BadLine) else _own(entry, host, shared)
+
+
+def _own(item: Item, host: str, shared: Sequence[str]) -> Item:
+    path = os.path.normpath(item.locator)
+    if item.kind != "file" or any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in shared):
+        return item
+    return replace(item, key=host_file_key(host, path), host=host)
 
 
 @dataclass(slots=True)
@@ -138,7 +159,7 @@ def compose(
     spending = SpendingLimits(settings.budget, clock, run_id)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     looks = LookSchedule(api.grace, clock, database, api.identity)
-    services = Services(api, database, clock, rng, looks)
+    services = Services(api, database, clock, rng, looks, family.rstrip(":"))
     adoption = Adoption(api.inventory)
     item = _item_type(settings, services, adapters)
 
@@ -278,7 +299,7 @@ class Adapters:
 
 
 def disk_adapters(
-    settings: Settings, database: Database, youtube: YouTubeClient, clock: Clock, ceilings: Ceilings
+    settings: Settings, database: Database, youtube: YouTubeClient, clock: Clock, ceilings: Ceilings, host: str = ""
 ) -> Adapters:
     """Return the files of this machine, and YouTube as a source."""
     from pipeline.app.wiring.downloads import file_releaser, youtube_source
@@ -291,7 +312,7 @@ def disk_adapters(
     from pipeline.source.youtube.playlists import YouTubeLister
 
     heard = settings.provider_kind == "local"  # the vendor hears for itself: nothing of ours depends on captions there
-    files = FileSource(clock, JournalHashCache(database) if settings.source.hash_cache else None, captions=heard)
+    files = FileSource(clock, JournalHashCache(database, host) if settings.source.hash_cache else None, captions=heard)
     site = youtube_source(settings, youtube, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
@@ -322,5 +343,6 @@ def _options(settings: Settings, owner: str, family: str, duty: Duty) -> PoolOpt
         stop_grace=settings.run.stop_grace,
         store_patience=settings.store.patience,
         family=family,
+        gone_after=settings.cluster.gone_after,
         stays=duty.stays,
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from pipeline.app.wiring import state_folder
-from pipeline.app.wiring.presence import new_presence
-from pipeline.app.wiring.state_folder import lock_state_folder
+from pipeline.app.wiring.presence import find_own_name, new_presence
+from pipeline.app.wiring.state_folder import lock_state_folder, read_host_id
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, ServerClock, SystemClock
@@ -113,6 +113,7 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
                     presence = await new_presence(settings, database, clock, duty)
                     arrive = presence.visit if duty.role == "submit" else presence.join
                     await retry_while_away(arrive, SystemClock(), patience)
+                database.serve(presence.name)
                 try:
                     yield RunDatabase(database, clock, Company(presence, partial(_keep_time, database, clock)))
                 finally:
@@ -123,6 +124,20 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
             ) from None
+
+
+async def own_host_name(settings: Settings) -> str:
+    """Return this host's name.
+
+    Empty where the database is a file, or this state folder is new. Nothing is made.
+
+    Raises:
+        ConfigError: the shared database cannot be used.
+    """
+    if not settings.store.url or not (own := read_host_id(settings.run.state)):
+        return ""
+    async with open_shared(settings) as database:
+        return await find_own_name(settings, database, own)
 
 
 @asynccontextmanager

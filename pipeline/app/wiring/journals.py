@@ -9,19 +9,23 @@ from pipeline.ports.store import Change, Journal, T
 
 
 class JournalHashCache:
-    """The hash cache: one entry per path, valid for one state of the file."""
+    """The hash cache: one entry per path, valid for one state of the file.
 
-    def __init__(self, journal: Journal) -> None:
+    ``host``: whose paths they are; empty where there is no other.
+    """
+
+    def __init__(self, journal: Journal, host: str = "") -> None:
         self._journal = journal
+        self._whose = f"sha256:{host}:" if host else "sha256:"
 
     async def cached(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
         """Return the hash remembered for exactly this state of the file, or None."""
-        known = await self._journal.load(f"sha256:{path}")
+        known = await self._journal.load(f"{self._whose}{path}")
         return str(known[3]) if known is not None and known[:3] == [size, mtime_ns, inode] else None
 
     async def remember(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
         """Remember a hash; a later one for the same path replaces it."""
-        await self._journal.save(f"sha256:{path}", [size, mtime_ns, inode, sha256])
+        await self._journal.save(f"{self._whose}{path}", [size, mtime_ns, inode, sha256])
 
 
 class NullJournal(Journal):

@@ -22,20 +22,25 @@ _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 async def new_presence(settings: Settings, journal: Journal, clock: Clock, duty: Duty) -> Presence:
     """Return this host's presence, under its name; it has not joined yet.
 
-    A state folder that is known keeps its name, also where the machine is called otherwise now.
+    A state folder that is known keeps its name, also where the machine has another one now.
 
     Raises:
         ConfigError: the state folder cannot be written.
     """
     folder = settings.run.state
     own = host_id(folder)
-    name = settings.cluster.host
-    if not name:
-        known = [host.name for host in (await find_hosts(journal)).values() if host.id == own]
-        name = known[0] if known else _default_name(own)
+    name = await find_own_name(settings, journal, own)
     lanes = [lane.value for lane in Lane if lane in duty.lanes]
     host = Host(name, own, _seat(folder), secrets.token_hex(8), __version__, duty.role, lanes)
     return Presence(journal, clock, host)
+
+
+async def find_own_name(settings: Settings, journal: Journal, own: str) -> str:
+    """Return this host's name; ``own``: the id of its state folder."""
+    if settings.cluster.host:
+        return settings.cluster.host
+    known = [host.name for host in (await find_hosts(journal)).values() if host.id == own]
+    return known[0] if known else _default_name(own)
 
 
 def _default_name(own: str) -> str:

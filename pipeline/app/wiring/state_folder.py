@@ -62,11 +62,15 @@ def host_id(folder: Path) -> str:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    file = folder / _HOST
     try:
-        return _read_id(file) or _make_id(file)
+        return read_host_id(folder) or _make_id(folder / _HOST)
     except OSError as error:
         raise _unusable(folder, error) from None
+
+
+def read_host_id(folder: Path) -> str:
+    """Return the same, if there is one; else empty."""
+    return _read_id(folder / _HOST)
 
 
 def _read_id(file: Path) -> str:

@@ -26,11 +26,11 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.file_identity import LOST_FILE
+from pipeline.ingest.file_identity import LOST_FILE, check_here
 from pipeline.ingest.payloads import CaptionsData, ItemData, SkippedData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
-from pipeline.ingest.tasks.restart_data import address_facts, asked_again, external_facts, file_facts
+from pipeline.ingest.tasks.restart_data import address_facts, asked_again, external_facts, file_facts, on_disk_of
 from pipeline.ports.source import Item, MediaFacts, Source
 from pipeline.ports.video_api import Ceilings
 
@@ -57,6 +57,8 @@ def item_task(item: Item, *, restart: bool = False, unknown_captions: bool = Fal
     stage = "download" if item.kind == "youtube" else "resolve"
     given = ItemData.from_item(item)
     data = changed(given, captions=CaptionsData(digest="unknown") if unknown_captions else None).to_json()
+    if item.host:  # it is back
+        data = {**data, **on_disk_of(item.host)}
     return NewTask("item", item.key, stage, data, restart_at=stage if restart else None, restart_failed=restart)
 
 
@@ -91,6 +93,7 @@ class ItemTaskType:
         read_picture: ReadPicture | None = None,
         release: Release | None = None,
     ) -> None:
+        self._host = services.host
         self._records = services.records
         self._clock = services.clock
         self._ceilings = services.api.ceilings
@@ -118,6 +121,7 @@ class ItemTaskType:
         if source is None:
             return _unsupported(item)
         try:
+            check_here(data, self._host)
             facts = await source.fetch(item, self._workdir)
         except InputError as error:
             if error.trouble.code in LOST_FILE and task.subject:
@@ -129,7 +133,11 @@ class ItemTaskType:
         key = f"sha256:{facts.sha256}"
         lost_at = (await self._videos_without_file()).get(key, "")
         data = changed(data, captions=self._heard(data, facts, known=task.subject == key))
-        return self._hand_over(data, key, file_facts(facts), facts, restart_at=lost_at)
+        return self._hand_over(data, key, self._file_facts(facts, data.host), facts, restart_at=lost_at)
+
+    def _file_facts(self, facts: MediaFacts, host: str) -> dict[str, Json]:
+        """Return the data of a video whose file is on that host's disk."""
+        return {**file_facts(facts), **(on_disk_of(host) if self._host else {})}
 
     def _heard(self, data: ItemData, facts: MediaFacts, *, known: bool) -> CaptionsData | None:
         """Return the captions beside a file, if they are read."""
@@ -142,8 +150,9 @@ class ItemTaskType:
     async def _refused(self, data: ItemData, error: InputError) -> Fail:
         """Fail with the file's size and time, by which it is seen mended."""
         try:
+            check_here(data, self._host)
             found = await anyio.Path(data.locator).stat()
-        except (OSError, ValueError):
+        except (OSError, ValueError, InputError):
             raise error from None
         # Perhaps it changed while it was read: then the next run looks at it again.
         settled = self._clock.now() - max(found.st_mtime, found.st_ctime) > _SETTLED
@@ -173,7 +182,7 @@ class ItemTaskType:
                 await self._release(facts.path)
             return Fail(trouble, data=changed(data, about=dict(facts.about)).to_json())
         restart_at = "place" if video is not None else ""
-        done = self._hand_over(data, item.key, file_facts(facts), facts, restart_at=restart_at)
+        done = self._hand_over(data, item.key, self._file_facts(facts, self._host), facts, restart_at=restart_at)
         return replace(done, results=[*self._captions(item.key, facts), *self._picture(item.key, facts)])
 
     async def again(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:

@@ -29,6 +29,16 @@ def file_facts(facts: MediaFacts) -> dict[str, Json]:
     }
 
 
+def on_disk_of(host: str) -> dict[str, Json]:
+    """Return the data of a task whose file is on that host's disk."""
+    return {"host": host, "host_gone": False}
+
+
+def without_host() -> dict[str, Json]:
+    """Return the data of a task whose host does not come back."""
+    return {"host_gone": True}
+
+
 def address_facts(url: str) -> dict[str, Json]:
     """Return the data of a video that the platform takes from an address."""
     return {"url": url}

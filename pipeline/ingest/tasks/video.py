@@ -26,7 +26,7 @@ from pipeline.core.backoff import Backoff
 from pipeline.core.errors import InputError, Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
-from pipeline.core.model import About, Lane, NewTask, Selection, State, Task, Trouble
+from pipeline.core.model import Lane, NewTask, Selection, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption, Trace
@@ -43,7 +43,7 @@ from pipeline.ingest.paid_call import (
 )
 from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, captions_digest
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
-from pipeline.ingest.request_builder import analysis_key, group_requests
+from pipeline.ingest.request_builder import analysis_key, group_requests, missing_requests
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up, restart_if_index_gone
@@ -53,7 +53,6 @@ from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.tasks.restart_data import fetch_again
 from pipeline.ingest.transcripts.task import has_transcript, transcript_task
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, file_paths, nameless_upload, with_file
-from pipeline.ingest.windows.parts import split_questions
 from pipeline.ports.video_api import NewUpload, UploadSession
 
 _log = get("video")
@@ -86,6 +85,7 @@ class VideoTaskType:
         release: Release | None = None,
     ) -> None:
         self._api = services.api
+        self._host = services.host
         self._records = services.records
         self._clock = services.clock
         self._rng = services.rng
@@ -119,7 +119,7 @@ class VideoTaskType:
     async def place(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Choose the method by size; store the intent under a unique name."""
         data = VideoData.of(task)
-        if not await is_available(data, external="external" in self._api.features):
+        if not await self._is_available(data):
             return await self._fetch_again(task)
         method = self._method(data)
         if method is None:
@@ -217,6 +217,8 @@ class VideoTaskType:
         data = VideoData.of(task)
         if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
+        if task.fresh and data.fetched and not await self._is_available(data):  # sent by nobody, and not here any more
+            return await self._fetch_again(task)
 
         async def send() -> str:
             upload, _ = await self._new_upload(task, data)
@@ -251,6 +253,8 @@ class VideoTaskType:
         data = VideoData.of(task)
         if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
+        if data.fetched and not await self._is_available(data):
+            return await self._fetch_again(task)
         upload, stamp = await self._new_upload(task, data)
         session = await self._api.open_session(upload, ensure_fresh)
         return Advance("send", changed(data, session=SessionData.from_session(session), stamp=stamp).to_json())
@@ -260,7 +264,9 @@ class VideoTaskType:
         data = VideoData.of(task)
         assert data.session is not None
         session = data.session.to_session()
-        path, _ = await locate(data, file_paths(await self._items(task)))
+        if data.fetched and not await self._is_available(data):
+            return await self._completed(data, session) or await self._fetch_again(task)
+        path, _ = await locate(data, file_paths(await self._items(task), self._host), self._host)
         try:
             if not session.fits(data.size):  # of an earlier version, which did not check it when it was opened
                 raise Permanent("the platform opened an upload for a file of another size", code="bad_session")
@@ -271,13 +277,19 @@ class VideoTaskType:
             return await self._reopen(data, session, error.trouble)
         return Advance("settle", changed(data, media_id=session.asset_id).to_json())
 
-    async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
-        """Open another session, unless this one was completed without our knowing."""
+    async def _completed(self, data: VideoData, session: UploadSession) -> Outcome | None:
+        """Return how a session goes on that may be complete, or None."""
         status = await self._api.media(session.asset_id)
         if status.state == "ready":
             return Advance("settle", changed(data, media_id=session.asset_id).to_json())
         if status.state == "working" and not status.word:  # the platform was not asked, or may not know it yet
             return Snooze(status.look_again, asked=False)
+        return None
+
+    async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
+        """Open another session, unless this one was completed without our knowing."""
+        if (completed := await self._completed(data, session)) is not None:
+            return completed
         again = data.again + 1
         if again >= self._options.attempts:
             return Fail(trouble, stage="place", data=changed(data, again=0).to_json())
@@ -344,7 +356,7 @@ class VideoTaskType:
         known = await self._records.about(task.key)
         items = [entry for entry in known.tasks if entry.kind == "item"]
         requests = self._planner.requests(items)
-        missing = _missing(known, requests, data.length, self._api.ceilings.window_seconds)
+        missing = missing_requests(known, requests, data.length, self._api.ceilings.window_seconds)
         index = None if self._index_first else self._index
         if index is not None and 0 < data.length < self._api.ceilings.indexed_min_seconds:
             _log.info("index.too_short", key=task.key, seconds=data.length)
@@ -408,13 +420,16 @@ class VideoTaskType:
         if upload.method in ("url", "external"):
             return upload, []
         items = await self._items(task)
-        path, stamp = await locate(data, file_paths(items))
+        path, stamp = await locate(data, file_paths(items, self._host), self._host)
         return with_file(upload, path, data, items, self._read_captions), stamp
 
     async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
         if not (self._index_first and data.method in NAMELESS):
             return build_upload(task, data)
         return await nameless_upload(task, data, self._records, self._clock.now())
+
+    async def _is_available(self, data: VideoData) -> bool:
+        return await is_available(data, external="external" in self._api.features, host=self._host)
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
@@ -429,21 +444,3 @@ class VideoTaskType:
         StageSpec("settle", Lane.POLL, settle),
         StageSpec("fan_out", Lane.POLL, fan_out),
     )
-
-
-def _missing(known: About, requests: Sequence[JobRequest], seconds: float, longest: float) -> list[JobRequest]:
-    """Return what is wanted and neither there nor on its way.
-
-    Of a long video, these are parts.
-    """
-    have = {(result.job, result.fingerprint) for result in known.results}
-    # What was asked for and did not come is the operator's to retry.
-    under_way = {
-        request.identity
-        for analysis in known.tasks
-        if analysis.kind == "analysis" and analysis.state is not State.DONE
-        for request in AnalysisData.of(analysis).requests
-    }
-    there = have | under_way
-    wanted = split_questions([each for each in requests if each.identity not in there], seconds, longest)
-    return [request for request in wanted if request.identity not in there]

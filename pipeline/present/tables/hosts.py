@@ -47,7 +47,7 @@ def host_state(host: HostView) -> str:
 def forgotten_words(gone: ForgottenHost) -> str:
     """Return what came of a host's work."""
     parts = [
-        *([f"{count(gone.failed, 'item')} failed as missing"] if gone.failed else []),
-        *([f"{count(gone.again, 'video')} fetched again elsewhere"] if gone.again else []),
+        *([f"{count(gone.items, 'item')} whose file only it had will fail as missing"] if gone.items else []),
+        *([f"{count(gone.videos, 'video')} will be fetched again or be missing"] if gone.videos else []),
     ]
     return f"{clean(gone.name)} is forgotten; {', '.join(parts) or 'nothing waited for it'}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path
 
-from pipeline.config.settings import SourceSection
+from pipeline.config.source import SourceSection
 from pipeline.core.model import Trouble
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import Item, ManifestLine

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
-from pipeline.config.settings import SourceSection
+from pipeline.config.source import SourceSection
 from pipeline.core.model import Json, Trouble
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import ManifestLine

@@ -85,7 +85,9 @@ class PostgresDatabase(PostgresRecords):
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         if max(free_slots.values(), default=0) <= 0:
             return []
-        reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
+        reply = await self._writes.join(
+            WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until, self._host))
+        )
         return [*reply.claimed]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:

@@ -21,8 +21,8 @@ ORDER BY id FOR UPDATE
 """
 
 #: Due tasks, at most so many per lane that is not parked, highest rank first, then longest due: their ids in order. One index
-#: range per rank that occurs, so that neither a long queue nor many tasks not yet due are walked through. What another host
-#: is taking right now is passed over. ($1: lanes; $2: free slots; $3: now.)
+#: range per rank that occurs, so that neither a long queue nor many tasks not yet due are walked through, nor what only another
+#: host can do. What another host is taking right now is passed over. ($1: lanes; $2: free slots; $3: now; $4: this host.)
 FIND_DUE = """
 WITH RECURSIVE
 open (lane, free) AS MATERIALIZED (
@@ -38,9 +38,10 @@ rung (lane, free, rank) AS (
 ),
 due AS (
     SELECT rung.lane, rung.free, rung.rank, first.wake_at, first.id
-    FROM rung CROSS JOIN LATERAL (
+    FROM rung CROSS JOIN (SELECT '' AS place UNION SELECT $4::text) AS near CROSS JOIN LATERAL (
         SELECT id, wake_at FROM task
-        WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND wake_at <= $3
+        WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = near.place
+            AND wake_at <= $3
         ORDER BY wake_at, id LIMIT rung.free FOR UPDATE SKIP LOCKED
     ) AS first
     WHERE rung.rank IS NOT NULL
@@ -161,19 +162,24 @@ WHERE id = ANY (ARRAY(
     SELECT id FROM task WHERE state = 'pending' AND wake_at > $2 AND trouble_code = ANY ($1::text[]) ORDER BY id FOR UPDATE
 ))
 """
-#: Let tasks wait from now on that began to wait in what is the future now. One index range per lane and rank that occurs,
+#: Let tasks wait from now on that began to wait in what is the future now. One index range per lane, rank and host that occurs,
 #: so that a long queue of due tasks is not walked through.
 BRING_FORWARD = """
-WITH RECURSIVE rung (lane, rank) AS (
-    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = asked.lane)
-    FROM unnest($2::text[]) AS asked (lane)
+WITH RECURSIVE rung (lane, rank, place) AS (
+    SELECT lane, first.rank, first.place FROM unnest($2::text[]) AS asked (lane) CROSS JOIN LATERAL (
+        SELECT rank, place FROM task WHERE state = 'pending' AND task.lane = asked.lane ORDER BY rank DESC, place DESC LIMIT 1
+    ) AS first
     UNION ALL
-    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = rung.lane AND task.rank < rung.rank)
-    FROM rung WHERE rung.rank IS NOT NULL
+    SELECT lane, below.rank, below.place FROM rung CROSS JOIN LATERAL (
+        SELECT rank, place FROM task
+        WHERE state = 'pending' AND task.lane = rung.lane AND (task.rank, task.place) < (rung.rank, rung.place)
+        ORDER BY rank DESC, place DESC LIMIT 1
+    ) AS below
 ),
 late AS (
     SELECT task.id FROM rung JOIN task
-        ON task.state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.wake_at > $1
+        ON task.state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = rung.place
+        AND task.wake_at > $1
     WHERE task.updated > $1
 )
 UPDATE task SET wake_at = $1 + greatest(0.0, wake_at - updated), updated = $1, stage_since = least(stage_since, $1)

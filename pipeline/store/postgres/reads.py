@@ -29,6 +29,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.store import WaitingHere
 from pipeline.store.encoding import (
     SPEND,
     TASK,
@@ -65,8 +66,19 @@ rung (lane, rank) AS (
     SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND task.lane = rung.lane AND task.rank < rung.rank)
     FROM rung WHERE rung.rank IS NOT NULL
 )
-SELECT min((SELECT min(wake_at) FROM task WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank))
-FROM rung WHERE rung.rank IS NOT NULL
+SELECT min((
+    SELECT min(wake_at) FROM task
+    WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = near.place
+))
+FROM rung CROSS JOIN (SELECT '' AS place UNION SELECT $2::text) AS near WHERE rung.rank IS NOT NULL
+"""
+#: What waits for the disks of hosts, by host.
+_PLACES = """
+SELECT place, count(*), min(wake_at) FROM task WHERE state = 'pending' AND place <> '' GROUP BY place ORDER BY place
+"""
+_OF_PLACE = f"""
+SELECT {TASK} FROM task
+WHERE state = 'pending' AND place <> '' AND place = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4
 """
 
 #: The results of some videos but for some jobs, oldest first.
@@ -94,7 +106,7 @@ WITH alike AS (
     SELECT
         count(DISTINCT coalesce(nullif(subject, ''), key)) AS items,
         min(wake_at) AS first, max(wake_at) AS last, min(id) AS example
-    FROM task WHERE state = 'pending' GROUP BY kind, stage, lane, trouble_code, wake_at > $1
+    FROM task WHERE state = 'pending' GROUP BY kind, stage, lane, trouble_code, place, wake_at > $1
 )
 SELECT items, first, last, {TASK} FROM alike JOIN task ON task.id = example ORDER BY first, example
 """
@@ -144,10 +156,15 @@ class PostgresRecords:
     def __init__(self, address: DatabaseAddress, *, read_only: bool) -> None:
         self._address = address
         self._read_only = read_only
+        self._host = ""
         self._reader = self._new_reader()
 
     def _new_reader(self) -> Link:
         return Link(self._address, read_only=self._read_only)
+
+    def serve(self, host: str) -> None:
+        """Give out what needs this host's disk, and what needs none."""
+        self._host = host
 
     async def _read(self, sql: str, *values: Any) -> list[Row]:
         return await self._reader.fetch(sql, *values)
@@ -161,9 +178,15 @@ class PostgresRecords:
         return [parse_task(row) for row in await self._read(EXPIRED, now, family)]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes])
+        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes], self._host)
         due: float | None = rows[0][0]
         return due
+
+    async def places(self) -> Mapping[str, WaitingHere]:
+        return {place: WaitingHere(number, due) for place, number, due in await self._read(_PLACES)}
+
+    async def tasks_of_place(self, place: str, kind: str, after_id: int, limit: int) -> list[Task]:
+        return [parse_task(row) for row in await self._read(_OF_PLACE, place, kind, after_id, limit)]
 
     async def tasks(self, which: Selection) -> list[Task]:
         values = Values()

@@ -163,8 +163,32 @@ m002 = Migration(
         " WHEN (OLD.kind = 'publish') EXECUTE FUNCTION note_change()",
     ),
 )
+#: Whose disk a task's step needs: a host by its name; empty: nobody's. What a host that does not come back has left is
+#: anybody's.
+_PLACE_OF = f"""
+CREATE FUNCTION place_of(kind text, stage text, data text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE
+    WHEN strpos(data, '"host":') = 0 THEN ''
+    WHEN NOT (kind = 'item' AND stage = 'resolve' OR kind = 'video' AND stage IN ('place', 'open', 'upload', 'send')) THEN ''
+    WHEN {SCHEMA}.fact(data, 'host_gone') = 'true' THEN ''
+    ELSE coalesce({SCHEMA}.fact(data, 'host'), '')
+END
+$$
+"""
+m003 = Migration(
+    "tasks that only one host can do, because their files are on its disk",
+    (
+        _PLACE_OF,
+        f'ALTER TABLE task ADD COLUMN place text COLLATE "C" GENERATED ALWAYS AS ({SCHEMA}.place_of(kind, stage, data)) STORED',
+        "DROP INDEX task_due",
+        # claim, next_due
+        "CREATE INDEX task_due ON task (lane, rank, place, wake_at, id) WHERE state = 'pending'",
+        # what waits for a host
+        "CREATE INDEX task_place ON task (place, kind, id, wake_at) WHERE state = 'pending' AND place <> ''",
+    ),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003)
 #: Who has changed the schema how often; of an empty database there is no such table.
 MIGRATION_TABLE = "CREATE TABLE migration (version bigint PRIMARY KEY, name text NOT NULL)"
 TABLES = ("task", "result", "spend", "parked", "run", "note", "changed", "migration")

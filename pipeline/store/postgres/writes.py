@@ -45,7 +45,7 @@ async def write(
 async def _claim(transaction: Transaction, claim: Claim) -> Sequence[Task]:
     """Find due tasks and take them."""
     lanes, free = [lane.value for lane in claim.free_slots], [*claim.free_slots.values()]
-    due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now)
+    due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now, claim.host)
     if not due:
         return ()
     order = {row[0]: place for place, row in enumerate(due)}

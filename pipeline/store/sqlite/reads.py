@@ -33,6 +33,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.store import WaitingHere
 from pipeline.store.encoding import (
     SPEND,
     TASK,
@@ -254,6 +255,14 @@ class SqliteRecords:
         rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes])})
         due: float | None = rows[0][0]
         return due
+
+    async def places(self) -> Mapping[str, WaitingHere]:
+        await self._read("SELECT 1", ())  # it must be open
+        return {}
+
+    async def tasks_of_place(self, place: str, kind: str, after_id: int, limit: int) -> list[Task]:
+        await self._read("SELECT 1", ())
+        return []
 
     async def tasks(self, which: Selection) -> list[Task]:
         query, values = selected(which, newest=self._newest)

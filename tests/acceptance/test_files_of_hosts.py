@@ -1,0 +1,77 @@
+"""Files where they are: what only one host can read waits for that host, whoever else works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_work import host
+from tests.support.cli import serving
+from tests.support.media import clips
+from tests.support.postgres import Databases, databases
+
+__all__ = ["databases"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow(seconds=15)
+async def test_a_file_of_one_host_waits_for_it(tmp_path: Path, databases: Databases) -> None:
+    """Another host leaves it alone, says so and goes; shared folders are anybody's; the host itself does the rest."""
+    films, shared = tmp_path / "films", tmp_path / "shared"
+    mine, both = clips(films, 2), clips(shared, 1, first=5)
+    source = {"shared": [str(shared)]}
+    async with databases.lent() as url:
+        with serving(tmp_path / "platform") as platform:
+            one, two = (host(tmp_path / name, platform, url, source=source) for name in ("one", "two"))
+            try:
+                left = one.run("run", "--submit", "--json", str(films), str(shared))
+                assert left.json["actions"] == {"new": 3}
+                assert one.run("plan", "--json", str(films)).json["counts"] == {"unfinished": 2}
+                other = two.run("work", "--until-idle", "--json")
+                assert (other.code, other.json["published"], other.json["items"]["working"]) == (0, 1, 2)
+                told = two.run("run", "--json", str(shared))
+                assert (told.code, "only the host one can read" in told.json["note"]) == (6, True)
+                status = two.run("status", "--json").json
+                (waits,) = status["waits"]
+                assert (waits["code"], waits["items"]) == ("host_away", 2)
+                assert [(each["name"], each["waits"]) for each in status["hosts"]] == [("one", 2), ("two", 0)]
+                why = two.run("why", str(mine[0]))
+                assert (why.code, "reelmill hosts forget one" in why.out) == (0, True)
+                assert two.run("list", "--source", str(films), "--json").out.count('"state"') == 2
+                done = one.run("run", "--json", str(films), str(shared))
+                assert (done.code, done.json["items"]["done"]) == (0, 3)
+                assert platform.twice() == []
+                assert len(platform.paid()) == 6
+                again = two.run(
+                    "run", "--json", str(films)
+                )  # its own files of the same content: known, and not paid again
+                assert (again.code, again.json["items"]["done"], len(platform.paid())) == (0, 5, 6)
+                assert both[0].exists()
+            finally:
+                one.close()
+                two.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow(seconds=10)
+async def test_the_files_of_a_forgotten_host_are_missing(tmp_path: Path, databases: Databases) -> None:
+    """They fail by that word, also where another host has the same path; the host that comes back tries them again."""
+    films = tmp_path / "films"
+    clips(films, 1)
+    async with databases.lent() as url:
+        with serving(tmp_path / "platform") as platform:
+            one, two = (host(tmp_path / name, platform, url) for name in ("one", "two"))
+            try:
+                assert one.run("run", "--submit", str(films)).code == 0
+                forgotten = two.run("hosts", "forget", "one", "--json")
+                assert (forgotten.code, forgotten.json["items"]) == (0, 1)
+                assert two.run("work", "--until-idle").code == 0
+                status = two.run("status", "--json").json
+                assert (status["troubles"], status["items"]["failed"]) == ({"file_missing": 1}, 1)
+                assert "the host one, which was forgotten" in two.run("why", str(films / "clip-00.mp4")).out
+                back = one.run("run", "--json", str(films))
+                assert (back.code, back.json["items"]["done"], platform.twice()) == (0, 1, [])
+            finally:
+                one.close()
+                two.close()
