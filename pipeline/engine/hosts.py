@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from pipeline.core import log
@@ -53,6 +53,7 @@ class Host:
     sign: float = 0.0  #: the last one
     left: bool = False  #: it ended by itself
     trouble: Trouble | None = None  #: why it takes nothing on
+    rules: Mapping[str, str] = field(default_factory=dict)  #: what decides its results: setting -> fingerprint
 
     def present(self, now: float) -> bool:
         """Tell whether it is at work, as far as anybody can know."""
@@ -161,6 +162,34 @@ class Presence:
                 raise self._refusal(other)
             await self._clock.sleep(_LOOK)
             other = await self._take()
+
+    async def agree(self, rules: Mapping[str, str]) -> None:
+        """Tell what decides our results; all hosts at work must have the same.
+
+        It is told before it is compared: of two that begin at once, one at least sees the other.
+
+        Raises:
+            ConfigError: another host's differ; names the setting.
+        """
+        self._host = replace(self._host, rules=rules)
+        await self.beat()
+        for other in await self.others():
+            names = sorted(
+                name for name in rules.keys() | other.rules.keys() if rules.get(name) != other.rules.get(name)
+            )
+            if names and other.rules:  # of an earlier release, nobody knows
+                more = f" (and {len(names) - 1} more: {', '.join(names[1:4])})" if len(names) > 1 else ""
+                raise ConfigError(
+                    f"{names[0]}: this host has another value than the host {other.name}, which is at work on the same"
+                    f" database{more}; results would depend on who makes them",
+                    remedy="give all hosts the same configuration, or wait until the others have ended",
+                )
+
+    async def others(self) -> list[Host]:
+        """Return the other hosts that are at work."""
+        now = self._clock.now()
+        hosts = (await find_hosts(self._journal)).values()
+        return [host for host in hosts if host.name != self.name and host.present(now)]
 
     async def visit(self) -> None:
         """Make the name known as this state folder's.

@@ -119,6 +119,10 @@ class JobPlanner:
         """Return every name a manifest line may use."""
         return sorted({*self._configured, *self._jobs})
 
+    def configured(self) -> dict[str, str]:
+        """Return what every video gets: name and fingerprint of each."""
+        return {name: request.fingerprint for name, request in self._configured.items() if request is not None}
+
     def restore(self, data: RequestData) -> JobRequest | None:
         """Return the request that :meth:`JobRequest.to_data` stored; None if this release has no such job."""
         job = self._jobs.get(data.job)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.test_work import host
-from tests.support.cli import serving
+from tests.support.cli import serving, until
 from tests.support.media import clips
 from tests.support.postgres import Databases, databases
 
@@ -75,3 +76,37 @@ async def test_the_files_of_a_forgotten_host_are_missing(tmp_path: Path, databas
             finally:
                 one.close()
                 two.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow(seconds=15)
+async def test_a_host_that_would_give_other_results_is_refused(tmp_path: Path, databases: Databases) -> None:
+    """The setting that differs is named, while another host is at work; so is a results folder that is not theirs."""
+    async with databases.lent() as url:
+        with serving(tmp_path / "platform") as platform:
+            one = host(tmp_path / "one", platform, url)
+            asks = {"short": {"job": "ask", "prompt": "What is it about?"}}
+            others = {
+                "[jobs] enabled": {"jobs": {"enabled": ["gist"]}},
+                "[jobs.short]": {"jobs": asks},
+                "[prices] analyze_minute": {"prices": {"analyze_minute": 9.0}},
+                "[run] output": {"run": {"output": "elsewhere"}},
+            }
+            try:
+                worker = one.start("work")
+                until(lambda: any(each["role"] == "work" for each in one.run("hosts", "--json").json), "the worker")
+                for number, (name, sections) in enumerate(others.items()):
+                    other = host(tmp_path / f"other{number}", platform, url, **sections)
+                    refused = other.run("work", "--until-idle")
+                    assert (refused.code, name in refused.err) == (2, True), refused.err
+                    other.close()
+                two = host(tmp_path / "two", platform, url)
+                assert two.run("work", "--until-idle").code == 0
+                worker.signal(signal.SIGTERM)
+                assert worker.wait().code == 0
+                changed = host(tmp_path / "two", platform, url, **others["[jobs] enabled"])
+                assert changed.run("work", "--until-idle").code == 0  # nobody else is at work
+                changed.close()
+                two.close()
+            finally:
+                one.close()

@@ -17,10 +17,10 @@ __all__ = ["databases"]
 
 def host(folder: Path, platform: Platform, url: str, **sections: dict[str, object]) -> Terminal:
     """Return a terminal of one more host: a state folder of its own, and the results that all write."""
+    run = {"output": str(folder.parent / "out"), **sections.pop("run", {})}  # type: ignore[dict-item]
     return customer(
-        folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url},
-        cluster={"host": folder.name}, policy={"lease": 6}, **sections,
-    )  # fmt: skip
+        folder, platform, run=run, store={"url": url}, cluster={"host": folder.name}, policy={"lease": 6}, **sections
+    )
 
 
 @pytest.mark.asyncio

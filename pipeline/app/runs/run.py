@@ -11,6 +11,7 @@ from random import Random
 from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
 from pipeline.app.watch.night_watch import NightWatch
+from pipeline.app.wiring.agreement import agree
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.database import RunDatabase, has_database, open_for_run, open_if_present, own_host_name
 from pipeline.app.wiring.platform import open_platform
@@ -83,6 +84,8 @@ async def open_session(plan: RunPlan, shared: RunDatabase, duty: Duty) -> AsyncI
     from pipeline.app.wiring.downloads import open_youtube_client
 
     settings, database, clock, rng = plan.settings, shared.database, shared.clock, Random()
+    if shared.company.presence is not None and duty.role != "submit":
+        await agree(plan, database, shared.company.presence)
     async with (
         open_youtube_client(settings, database, clock, rng) as youtube,
         open_platform(plan, database, clock, rng, youtube=youtube) as api,

@@ -255,7 +255,7 @@ def check_shared(settings: Settings) -> None:
     if settings.provider_kind == "local" and not settings.provider.base_url:
         raise ConfigError(
             "[store] url: each host would have a local platform of its own, and know nothing of the others' videos",
-            remedy="start one with `reelmill platform`, and name it in [provider] base_url on every host",
+            remedy="start one with `reelmill platform --host ADDRESS`, and name it in [provider] base_url on every host",
         )
     need_driver()
 
