@@ -16,7 +16,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
 ``app/items``                ``list``, ``retry --again``, ``forget``: what is done with items by name
-``app/cluster``              ``work``, ``hosts``, ``run --submit``: several hosts on one database
+``app/cluster``              ``work``, ``hosts``, ``run --submit``, ``demo --hosts``
 ``app/asking``               ``ask``: one question across many videos, paid once
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
     from pipeline.app.asking.ask import ask
+    from pipeline.app.cluster.demo import demo_hosts
     from pipeline.app.cluster.hosts import forget_hosts_line, hosts
     from pipeline.app.cluster.work import submit, work
     from pipeline.app.gallery.make import make_gallery
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask", "ask_again", "cancel", "check_config",
-    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget", "forget_hosts_line", "hosts",
+    "classify", "costs", "create_index", "delete_index", "demo", "demo_hosts", "doctor", "forget", "forget_hosts_line", "hosts",
     "indexes", "list_items",
     "make_gallery", "make_service", "migrate", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
@@ -49,7 +50,8 @@ _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "forget_hosts_line": "cluster.hosts", "hosts": "cluster.hosts", "submit": "cluster.work", "work": "cluster.work",
+    "forget_hosts_line": "cluster.hosts", "demo_hosts": "cluster.demo",
+    "hosts": "cluster.hosts", "submit": "cluster.work", "work": "cluster.work",
     "make_gallery": "gallery.make", "indexes": "index.indexes", "forget": "items.forget", "list_items": "items.list_items",
     "migrate": "upkeep.migrate", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pipeline.core.model import Trouble
     from pipeline.views.lines import BadLine, LeftOut
@@ -49,3 +50,26 @@ class Submitted:
     bad_count: int  #: all of them
     left_out: Sequence[LeftOut]
     host: str  #: whose files they are
+
+
+@dataclass(frozen=True, slots=True)
+class HostsDemo:
+    """What several hosts made of a list, one of which was killed."""
+
+    hosts: Sequence[str]
+    killed: str
+    held: int  #: tasks that it was at work on
+    items: Mapping[str, int]  #: by the database
+    written: int  #: videos with results in the output folder
+    uploads: int  #: by the platform's ledger
+    analyses: int
+    twice: Sequence[str]  #: keys of calls that the platform has accepted twice
+    doubtful: int  #: calls that the database counts as possibly paid twice
+    seconds: float
+    output: Path
+
+    @property
+    def sound(self) -> bool:
+        """True if nothing was lost and nothing was made twice."""
+        number = sum(self.items.values())
+        return not self.twice and self.items["done"] == self.written == self.uploads == self.analyses == number

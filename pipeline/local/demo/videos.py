@@ -49,6 +49,21 @@ def make_demo(folder: Path, count: int = 3) -> list[Path]:
     return [_film(folder / f"{script.name}.mp4", script, paper) for paper, script in enumerate(load_scripts()[:count])]
 
 
+def make_scenes(folder: Path) -> list[Path]:
+    """Make one short captioned video of each scene of all scripts; return their paths.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for paper, script in enumerate(load_scripts()):
+        for number, scene in enumerate(script.scenes, 1):
+            part = DemoScript(f"{script.name}-{number}", f"{script.title}: {scene.heading}", (scene,))
+            made.append(_film(folder / f"{part.name}.mp4", part, paper))
+    return made
+
+
 def make_slides(
     path: Path,
     slides: Sequence[Slide],

@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.present.formatting import clean, count, span
-from pipeline.present.tables.layout import new_table, trouble_line
+from pipeline.present.tables.layout import new_table, pair_table, trouble_line
 
 if TYPE_CHECKING:
-    from pipeline.views import ForgottenHost, HostView
+    from pipeline.views import ForgottenHost, HostsDemo, HostView
 
 _COLOUR = {"at work": "green", "away": "red", "left": "dim"}
 
@@ -51,3 +51,23 @@ def forgotten_words(gone: ForgottenHost) -> str:
         *([f"{count(gone.videos, 'video')} will be fetched again or be missing"] if gone.videos else []),
     ]
     return f"{clean(gone.name)} is forgotten; {', '.join(parts) or 'nothing waited for it'}"
+
+
+def hosts_demo_table(value: HostsDemo) -> RenderableType:
+    """Show the platform's ledger beside the database and the results."""
+    number = sum(value.items.values())
+    twice = "none" if not value.twice else f"{len(value.twice):,}: {clean(', '.join(value.twice[:5]))}"
+    rows = [
+        ("hosts", Text(clean(", ".join(value.hosts)))),
+        ("killed", Text(f"{clean(value.killed)}, with {count(value.held, 'task')} in hand")),
+        ("queue", Text(f"{value.items.get('done', 0):,} of {count(number, 'item')} done, by the database")),
+        (
+            "ledger",
+            Text(f"{count(value.uploads, 'upload')}, {count(value.analyses, 'analysis', 'analyses')}, by the platform"),
+        ),
+        ("results", Text(f"{count(value.written, 'video')} in {clean(value.output)}")),
+        ("made twice", Text(twice, "" if value.twice else "green")),
+        ("took", Text(span(value.seconds))),
+    ]
+    verdict = Text("nothing lost, nothing twice", "bold green") if value.sound else Text("not as promised", "bold red")
+    return Group(Text(""), pair_table(rows), Text(""), verdict)

@@ -181,7 +181,8 @@ def _database(peer: Peer) -> Iterator[_Database]:
         folder = Path(name)
         folder.chmod(0o755)  # the server is another account's where we are root
         process = PostgresProcess(folder)
-        server = process.start()
+        process.start()
+        server = process.server
         try:
             pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
             yield _Database(server.url("postgres"), pid)
