@@ -147,14 +147,33 @@ class LaneAdmission:
         self._closed.clear()
         self._breaker.begin_anew()
 
+    @property
+    def over_budget(self) -> bool:
+        """True while the paying lane goes on in rounds."""
+        return self._over_budget and Lane.ANALYZE not in self._closed
+
+    @property
+    def idle_over_budget(self) -> bool:
+        """True if nothing more can be admitted, as far as is known here."""
+        return self.over_budget and not (
+            self._metrics.running[Lane.ANALYZE] or self._progress or self._answers_awaited()
+        )
+
+    def note_freed(self) -> None:
+        """Take note that somebody has taken back what was reserved."""
+        self._progress, self._awaiting = True, False
+
+    def _answers_awaited(self) -> bool:
+        # The number of those that wait is only nearly right between two counts, and may be below zero.
+        return any(self._metrics.waiting[lane] > 0 or self._metrics.running[lane] > 0 for lane in _AWAITED)
+
     def end_budget_round(self) -> None:
         """Over budget, admit in rounds; close the paying lane after an idle one.
 
         While answers are awaited, an idle round only pauses: each may free what was reserved for more than it cost.
         """
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
-            # The number of those that wait is only nearly right between two counts, and may be below zero.
-            awaited = any(self._metrics.waiting[lane] > 0 or self._metrics.running[lane] > 0 for lane in _AWAITED)
+            awaited = self._answers_awaited()
             if not self._progress and not awaited:
                 self._closed.add(Lane.ANALYZE)
             self._awaiting = not self._progress and awaited

@@ -15,20 +15,22 @@ from anyio.abc import TaskGroup
 
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import DatabaseAway, Permanent, StoreError
+from pipeline.core.errors import DatabaseAway, StoreError
 from pipeline.core.lifecycle import Policy, Transition, decide, lost, released
 from pipeline.core.model import Lane, NewTask, Parked, Selection, Task, Trouble
 from pipeline.core.outcome import Fail, Outcome, Park
 from pipeline.core.retry import AwayPatience
 from pipeline.core.task_types import Stage, TaskTypes
 from pipeline.engine.admission import LaneAdmission, RunEnd
-from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplaceable_spawn
+from pipeline.engine.attempt import log_attempt, run_step, unknown_stage
 from pipeline.engine.hosts import Neighbours
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.observer import PoolObserver
+from pipeline.engine.outcome_writer import OutcomeWriter
 from pipeline.engine.store_retry import AwaySteps, retry_while_away
-from pipeline.ports.store import Applied, ApplyAnswer, Database
+from pipeline.ports.budget import BudgetGuard
+from pipeline.ports.store import Applied, Database
 
 T = TypeVar("T")
 _log = log.get("engine")
@@ -58,7 +60,15 @@ class PoolOptions:
 class Pool:
     """Runs a queue until nothing is left that this run can do."""
 
-    def __init__(self, store: Database, task_types: TaskTypes, clock: Clock, rng: Random, options: PoolOptions) -> None:
+    def __init__(
+        self,
+        store: Database,
+        task_types: TaskTypes,
+        clock: Clock,
+        rng: Random,
+        options: PoolOptions,
+        budget: BudgetGuard | None = None,
+    ) -> None:
         self._store = store
         self._task_types = task_types
         self._clock = clock
@@ -74,6 +84,9 @@ class Pool:
         )
         self._leases = LeaseManager(store, clock, options.lease)
         self._away = AwaySteps(options.store_patience)
+        self._budget = budget
+        patience = options.store_patience
+        self._writer = OutcomeWriter(store, task_types, clock, rng, patience=patience, halt=self.halt, budget=budget)
         self._parks = anyio.Lock()  # a park is written whole before or behind a look at the rows
         self._wake = anyio.Event()
         self._halted = anyio.Event()
@@ -203,6 +216,8 @@ class Pool:
                 self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
+        if self._options.family and self._admission.over_budget:
+            await self._look_for_money()
         self._admission.end_budget_round()
         free_slots = self._free_slots()
         if not any(free_slots.values()):
@@ -214,6 +229,16 @@ class Pool:
             lease = self._leases.hold(task, anyio.CancelScope(), asked)
             workers.start_soon(self._work, lease)
         return bool(tasks)
+
+    async def _look_for_money(self) -> None:
+        """Look what others have left of a spent budget.
+
+        Answers that they await may free some.
+        """
+        if self._budget is not None and await self._budget.look(self._store):
+            self._admission.note_freed()
+        if self._admission.idle_over_budget:
+            self.metrics.start_from(await self._store.counts())
 
     def _free_slots(self) -> dict[Lane, int]:
         return self._admission.free_slots(self._options.widths)
@@ -338,9 +363,14 @@ class Pool:
             return
         move = self._decided(task, stage, outcome, stopped=lease.scope.cancelled_caught or lease.overslept)
         with anyio.CancelScope(shield=True):
-            applied = await self._write(task, move)
+            written = await self._writer.write(task, move)
+            if isinstance(written, Trouble):  # another process has spent what was reserved here
+                outcome = Park("budget", self._clock.now(), written)
+                move = self._decided(task, stage, outcome, stopped=False)
+                written = await self._writer.write(task, move)
             if isinstance(outcome, Park):
                 await self._park(outcome, task, stage)
+        applied = written if isinstance(written, Applied) else None
         log_attempt(
             task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started
         )
@@ -377,42 +407,11 @@ class Pool:
         except KeyError:
             return None
 
-    async def _write(self, task: Task, move: Transition, *, by_holder: bool = True) -> Applied | None:
-        """Write an outcome until it is committed or fenced.
-
-        A full disk must not lose a paid answer. Return what was written: a failure where the outcome itself cannot be
-        stored. If the database stays away, the row stays running, and the next start finds the intent and asks the provider.
-        """
-        try:
-            try:
-                return await self._apply(self._applied(task, move, by_holder=by_holder))
-            except Permanent as error:
-                failed = decide(task, Fail(error.trouble), self._clock.now(), _DEFAULT, self._rng)
-                return await self._apply(self._applied(task, failed, by_holder=by_holder))
-        except StoreError as error:
-            self.halt(error.trouble)
-            return None
-
-    async def _apply(self, applied: Applied) -> Applied | None:
-        answer = await self._insist(lambda: self._store.apply(applied, self._clock.now()))
-        return applied if answer is ApplyAnswer.WRITTEN else None
-
-    def _applied(self, task: Task, move: Transition, *, by_holder: bool) -> Applied:
-        try:
-            spawn = [self._task_types.place(new) for new in move.spawn]
-        except KeyError as error:
-            raise Permanent.from_trouble(unplaceable_spawn(task, error)) from error
-        try:
-            lane, rank = self._task_types.lane_and_rank(task.kind, move.stage)
-        except KeyError:
-            lane, rank = task.lane, task.rank
-        return Applied(task, move, lane, rank, spawn, by_holder)
-
     async def _lose(self, task: Task) -> None:
         stage = self._stage(task)
         moved = lost(task, self._clock.now(), _policy(stage), self._rng)
-        applied = await self._write(task, moved, by_holder=False)
-        if applied is not None:
+        applied = await self._writer.write(task, moved, by_holder=False)
+        if isinstance(applied, Applied):
             _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=applied.move.attempt)
 
     # ----------------------------------------------------------------------------------------------- parking

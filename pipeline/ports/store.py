@@ -29,6 +29,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.budget import BudgetGuard, CountedEntry, LedgerDays
 
 if TYPE_CHECKING:
     from pipeline.core.lifecycle import Transition
@@ -44,6 +45,7 @@ class ApplyAnswer(Enum):
 
     WRITTEN = "written"  #: by this call, or by an earlier one under the same lease, whose answer may have been lost
     LOST = "lost"  #: nothing of it: the task was claimed by another, cancelled or taken back
+    OVER = "over"  #: nothing of it: a spending limit forbids an entry; the lease holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Applied:
     rank: int
     spawn: Sequence[Placed] = ()
     by_holder: bool = True  #: False: whoever takes the task back from a holder that seems to be gone
+    budget: BudgetGuard | None = None  #: whose limits the entries must keep; None: there is no limit
 
     def placed(self) -> Task:
         """Return the task as it stands after the transition, for people."""
@@ -108,6 +111,8 @@ class Store(Protocol):
         State, results, spawned tasks and spend. A holder hands in one outcome under a lease, and repeats that one when it got
         no answer: what was written is not written twice and told as written, also when others have gone on from there. A
         lease that was ended by another, by a cancel or by taking the task back (``by_holder`` false), stays lost.
+        Nothing is written where a limit of ``budget`` forbids the entries, together with all that any process has entered
+        before; after that answer a holder hands in another outcome.
         """
         ...
 
@@ -264,10 +269,14 @@ class Accounting(Protocol):
         """
         ...
 
-    async def daily(self) -> Mapping[int, float]:
-        """Return USD by the day, numbered since 1970, UTC.
+    async def daily(self) -> LedgerDays:
+        """Return USD by the day."""
+        ...
 
-        Days without an entry are left out.
+    async def entered_since(self, number: int) -> list[CountedEntry]:
+        """Return the entries behind this one, in their order.
+
+        An entry with a smaller number than one that is returned is never committed later.
         """
         ...
 
@@ -323,8 +332,11 @@ class Journal(Protocol):
         """
         ...
 
-    async def enter(self, spend: Spend) -> None:
-        """Enter a paid effect of no task, before its call, once."""
+    async def enter(self, spend: Spend, budget: BudgetGuard | None = None) -> bool:
+        """Enter a paid effect of no task, before its call, once.
+
+        Return False, with nothing written, where a limit of ``budget`` forbids it.
+        """
         ...
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.model import Lane, State, Task
-from pipeline.store.encoding import Move, QueueEntry, Row
+from pipeline.ports.budget import BudgetGuard
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend
 
 #: A lease as it is held: task id, owner, token.
 Fence = tuple[int, str, int]
@@ -31,6 +32,7 @@ class WriteRequest:
     entries: Sequence[QueueEntry] = ()
     park: Row | None = None
     claim: Claim | None = None
+    budget: BudgetGuard | None = None  #: of the outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,17 @@ class WriteReply:
 
     changed: int = 0  #: 1 for an outcome that stands, even if it was written before
     claimed: Sequence[Task] = ()
+    over: bool = False  #: a spending limit forbids the outcome
 
 
 @dataclass(slots=True)
 class HeldMoves:
-    """The outcomes of a group whose leases hold."""
+    """The outcomes of a group whose leases hold, and that no spending limit forbids."""
 
     moves: list[Move] = field(default_factory=list)
     restarts: list[tuple[int, float]] = field(default_factory=list)  #: (task id, now) of those that start again at once
     members: set[int] = field(default_factory=set)  #: of the group
+    over: set[int] = field(default_factory=set)  #: members that a spending limit forbids
 
 
 def moves_of(group: Sequence[WriteRequest]) -> list[tuple[int, Move]]:
@@ -65,17 +69,28 @@ def leaves_work(group: Sequence[WriteRequest]) -> bool:
     return bool(soon) or any(entry.due <= entry.now for entry in entries)
 
 
-def hold(moves: Sequence[tuple[int, Move]], leases: Mapping[Fence, bool]) -> HeldMoves:
-    """Return which outcomes are written.
+def guards_of(group: Sequence[WriteRequest]) -> list[BudgetGuard]:
+    """Return whose limits the group's entries of the ledger must keep."""
+    guards = (request.budget for request in group if request.move is not None and request.move.spends)
+    return list({id(guard): guard for guard in guards if guard is not None}.values())
+
+
+def hold(group: Sequence[WriteRequest], moves: Sequence[tuple[int, Move]], leases: Mapping[Fence, bool]) -> HeldMoves:
+    """Return which outcomes are written; the guards know the ledger by now.
 
     ``leases``: those that hold, and whether their tasks restart when they are done.
     """
     left = dict(leases)
     held = HeldMoves()
     for member, move in moves:
-        restarts = left.pop(move.fence, None)  # of two outcomes under one lease only the first counts
+        restarts = left.get(move.fence)
         if restarts is None:
             continue
+        guard = group[member].budget
+        if guard is not None and move.spends and not guard.admits([*map(parse_spend, move.spends)]):
+            held.over.add(member)
+            continue
+        del left[move.fence]  # of two outcomes under one lease only the first counts
         held.moves.append(move)
         held.members.add(member)
         if restarts and move.state is State.DONE:

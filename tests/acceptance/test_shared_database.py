@@ -151,14 +151,25 @@ def test_an_operator_works_beside_a_run(tmp_path: Path, url: str) -> None:
     assert command(folder, "prune", "--runs", "10", "--yes").code == 0
 
 
-@pytest.mark.parametrize(
-    ("sections", "why"),
-    [({"budget": {"max_usd_per_run": 1.0}}, "spending limit"), ({"provider": {"api": "v1.2"}}, "API v1.2")],
-)
+@pytest.mark.asyncio
+async def test_runs_with_a_spending_limit_share(tmp_path: Path, databases: Databases) -> None:
+    """The limit is kept where all of them write, so that none needs the database for itself."""
+    async with databases.lent() as url:
+        folders = [tmp_path / "one", tmp_path / "two"]
+        for folder in folders:
+            folder.mkdir()
+            sections: dict[str, dict[str, object]] = {"budget": {"max_usd_per_day": 1.0}, "run": {"state": str(folder)}}
+            configure(folder, url, **sections)
+        one, two = (load(folder / "reelmill.toml", env={}) for folder in folders)
+        async with wiring.open_for_run(one) as first, wiring.open_for_run(two) as second:
+            assert first.company.host != second.company.host
+
+
+@pytest.mark.parametrize(("sections", "why"), [({"provider": {"api": "v1.2"}}, "API v1.2")])
 def test_a_run_that_cannot_share_says_why(
     tmp_path: Path, url: str, sections: dict[str, dict[str, object]], why: str
 ) -> None:
-    """A limit of money counts one process's calls only; an API without keys cannot tell two calls from one."""
+    """An API without keys cannot tell two calls from one."""
     clips(tmp_path / "films", 1)
     folder = configure(tmp_path, url, **sections)
     with at_work(url, "beside"):

@@ -146,6 +146,9 @@ class Watched(MemoryDatabase):
         fence = (task.id, *((lease.owner, lease.token) if lease is not None else ("", 0)))
         if answer is ApplyAnswer.WRITTEN and not ours and not (applied.by_holder and fence in self._written):
             raise Broken(f"applied under a lost lease: {old} -> {row}")
+        if answer is ApplyAnswer.OVER and not any(spend.calls == 1 and spend.usd > 0 for spend in applied.move.spend):
+            raise Broken(f"a limit has forbidden what is no new call: {applied.move.spend}")
+        ours = ours and answer is not ApplyAnswer.OVER
         if not ours and (after != before or results != self._results or spends != self._spends):
             raise Broken(f"changed by a refused outcome: {old} -> {row}")
         if ours:

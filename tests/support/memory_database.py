@@ -31,6 +31,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.budget import BudgetGuard
 from pipeline.ports.store import Applied, ApplyAnswer, Change, T, WaitingHere
 from pipeline.store.encoding import (
     Move,
@@ -146,6 +147,8 @@ class MemoryDatabase(MemoryRecords):
         if line is None or not self._holds(move.fence):
             stands = line is not None and move.by_holder and line.ended_by_holder(move.fence[2])
             return ApplyAnswer.WRITTEN if stands else ApplyAnswer.LOST
+        if applied.budget is not None and move.spends and not self._within(applied.budget, applied.move.spend):
+            return ApplyAnswer.OVER
         self._move(line, move)
         if line.state is State.DONE and line.wish is not None:
             self._start(line, line.wish, now)
@@ -272,10 +275,17 @@ class MemoryDatabase(MemoryRecords):
             self._notes[name] = to_json(new)
         return answer
 
-    async def enter(self, spend: Spend) -> None:
+    async def enter(self, spend: Spend, budget: BudgetGuard | None = None) -> bool:
         self._check()
         row = encode_spend(spend)
+        if budget is not None and not self._within(budget, [spend]):
+            return False
         self._spends.setdefault(row[0], row)
+        return True
+
+    def _within(self, budget: BudgetGuard, spends: Sequence[Spend]) -> bool:
+        budget.update(self._entered_since(budget.seen))
+        return budget.admits(spends)
 
     async def changed_videos(self, after: int, limit: int) -> list[ChangedVideo]:
         self._check()

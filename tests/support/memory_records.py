@@ -31,6 +31,7 @@ from pipeline.core.model import (
     Stopped,
     Task,
 )
+from pipeline.ports.budget import CountedEntry, LedgerDays
 from pipeline.store.encoding import (
     QueueEntry,
     Row,
@@ -231,12 +232,20 @@ class MemoryRecords:
                 tally[_WORDS[weight]] += 1
         return tally
 
-    async def daily(self) -> Mapping[int, float]:
+    def _entered_since(self, number: int) -> list[CountedEntry]:
+        spends = islice(self._spends.values(), number, None)
+        return [CountedEntry(place, row[0], row[2], row[6], row[9]) for place, row in enumerate(spends, number + 1)]
+
+    async def entered_since(self, number: int) -> list[CountedEntry]:
+        self._check()
+        return self._entered_since(number)
+
+    async def daily(self) -> LedgerDays:
         self._check()
         days: defaultdict[int, float] = defaultdict(float)
         for spend in map(parse_spend, self._spends.values()):
             days[int(spend.at // 86_400)] += spend.usd
-        return days
+        return LedgerDays(days, len(self._spends))
 
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         self._check()

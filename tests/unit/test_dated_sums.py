@@ -67,7 +67,7 @@ def test_what_was_counted_early_is_remembered() -> None:
     assert sums.day(DECEMBER) == 5.0
     database = MemoryDatabase()
     run_virtual(database.enter(Spend("a", "analyze", 5.0, at=DECEMBER + 40 * DAY)))
-    days = run_virtual(database.daily())
+    days = run_virtual(database.daily()).usd
     assert DatedSums(days, sums.as_json()).day(DECEMBER + DAY) == 0.0
     for early in (None, [[1]], "x", [["a", "b", "c"]], 7):
         assert DatedSums(days, early).day(DECEMBER + DAY) == 5.0
@@ -102,8 +102,7 @@ def test_whatever_the_clock_does_no_day_or_month_is_overdrawn(seed: int) -> None
         today = clock.at // DAY
         spend = Spend(f"{number}", "analyze", rng.choice((0.1, 0.7, 1.3)), at=clock.at)
         if limits.reserve(spend) is None:
-            run_virtual(database.enter(spend))
-            limits.entered([spend])
+            assert run_virtual(database.enter(spend, limits.guard))
             stretch += spend.usd
             assert stretch <= 3.0 + 1e-6
     for by, most in (("day", 3.0), ("month", 7.0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline.core.lifecycle import Transition
 from pipeline.core.model import REFUND, SETTLED, Lane, NewTask, Spend, State, Trouble
 from pipeline.core.outcome import Done
 from pipeline.ingest.paid_call import Billing, Cost
+from pipeline.ports.budget import CountedEntry
 from pipeline.ports.store import Applied, ApplyAnswer
 from tests.support.clock import run_virtual
 from tests.support.engine_harness import task_type
@@ -43,6 +45,13 @@ class Limits(SpendingLimits):
     """Limits with calls that are numbered."""
 
     number = 0
+
+    def entered(self, spends: Sequence[Spend]) -> None:
+        """Have these seen in the ledger."""
+        if self.guard is None:
+            super().entered(spends)
+        else:
+            self.update([CountedEntry(self.seen + n, s.key, s.usd, s.at, s.run) for n, s in enumerate(spends, 1)])
 
     def reserve_usd(self, usd: float) -> Trouble | None:
         """Reserve the money of another call, and enter it into the ledger."""

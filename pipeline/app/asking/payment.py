@@ -12,7 +12,7 @@ from pipeline.app.index.direct_call import DirectCall
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.budget.limits import SpendingLimits
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Ambiguous, ReelmillError, Transient
+from pipeline.core.errors import Ambiguous, OverBudget, ReelmillError, Transient
 from pipeline.core.model import Spend
 from pipeline.core.retry import AwayPatience, retry
 from pipeline.ingest.paid_call import Billing, CallPolicy, Cost
@@ -67,7 +67,8 @@ class AnswerPayment:
 
         async def enter(spend: Spend) -> None:
             await note.intend()
-            await self._database.enter(spend)
+            if not await self._database.enter(spend, self._spending.guard):
+                raise OverBudget.from_trouble(self._spending.refusal([spend]))
             self._spending.entered([spend])
             self._entry = spend
 

@@ -109,7 +109,8 @@ class StandingQueries:
         return await self._call.ask(Cost(key, "search", self._prices.query()), prepare, send)
 
     async def _enter(self, spend: Spend) -> None:
-        await self._database.enter(spend)
+        if not await self._database.enter(spend, self._spending.guard):
+            raise OverBudget.from_trouble(self._spending.refusal([spend]))
         self._spending.entered([spend])
 
     async def _wait(self, seconds: float) -> bool:

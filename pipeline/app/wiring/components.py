@@ -156,7 +156,7 @@ def compose(
     ``family``: see ``PoolOptions``.
     """
     settings, planner = plan.settings, plan.planner
-    spending = SpendingLimits(settings.budget, clock, run_id)
+    spending = SpendingLimits(settings.budget, clock, run_id, shared=bool(family))
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     looks = LookSchedule(api.grace, clock, database, api.identity)
     services = Services(api, database, clock, rng, looks, family.rstrip(":"))
@@ -196,7 +196,7 @@ def compose(
     types = [each.task_type(plan.policy) for each in parts]
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
-    pool = Pool(database, kinds, clock, rng, _options(settings, owner, family, duty))
+    pool = Pool(database, kinds, clock, rng, _options(settings, owner, family, duty), spending.guard)
     recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
     return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)

@@ -235,8 +235,6 @@ async def who_works(settings: Settings) -> str:
 
 def _why_alone(settings: Settings) -> str:
     """Return why a run cannot share its database; empty: it can."""
-    if any(limit is not None for _, limit in settings.budget):
-        return "its spending limit counts its own calls only"
     if settings.queries:
         return "each run asks the questions of [[queries]], and pays for them"
     if settings.provider.api == "v1.2":

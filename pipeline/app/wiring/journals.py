@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core.model import Json, RunNote, Spend
+from pipeline.ports.budget import BudgetGuard
 from pipeline.ports.store import Change, Journal, T
 
 
@@ -58,5 +59,5 @@ class NullJournal(Journal):
             self._changed[name] = new
         return answer
 
-    async def enter(self, spend: Spend) -> None:
-        pass
+    async def enter(self, spend: Spend, budget: BudgetGuard | None = None) -> bool:
+        return True

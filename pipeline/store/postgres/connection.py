@@ -16,7 +16,7 @@ from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import Busy, DatabaseAway, ReelmillError, StoreError
 from pipeline.store.encoding import Row, unstorable
 from pipeline.store.postgres import errors
-from pipeline.store.postgres.schema import MIGRATION_LOCK, SCHEMA
+from pipeline.store.postgres.schema import SCHEMA, WORK_LOCK
 
 T = TypeVar("T")
 #: A statement and its parameters: ``$1`` is the first.
@@ -44,13 +44,11 @@ _SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-#: The advisory lock that every process at work holds.
-_WORK_LOCK = MIGRATION_LOCK + 1
 _APPLICATION = "reelmill "
 #: The processes that hold it, as ``host:pid``.
 HOLDERS = f"""
 SELECT DISTINCT substr(application_name, {len(_APPLICATION) + 1}) FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {_WORK_LOCK}
+WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {WORK_LOCK}
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1
 """
@@ -342,7 +340,7 @@ async def _take_hold(connection: asyncpg.Connection, where: str, hold: Hold) -> 
     if not hold:
         return
     lock = "pg_try_advisory_lock_shared" if hold == "beside" else "pg_try_advisory_lock"
-    if not await connection.fetchval(f"SELECT {lock}($1)", _WORK_LOCK):
+    if not await connection.fetchval(f"SELECT {lock}($1)", WORK_LOCK):
         who = ", ".join(row[0] for row in await connection.fetch(HOLDERS))
         raise Busy(
             f"Others work on the {where}: {who or 'one that is just ending'}.", remedy="wait for them, or stop them"

@@ -13,6 +13,7 @@ import anyio
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
+from pipeline.ports.budget import BudgetGuard
 from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
@@ -22,7 +23,7 @@ from pipeline.store.postgres.migrate import check_version
 from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import SCHEMA, TABLES
 from pipeline.store.postgres.selection import Values, selected
-from pipeline.store.postgres.writes import write
+from pipeline.store.postgres.writes import enter, write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest, leaves_work
 
 _LOOK = 5.0  #: seconds: what was not told is looked for so often
@@ -98,7 +99,9 @@ class PostgresDatabase(PostgresRecords):
         return frozenset(row[0] for row in await self._writing().fetch(queries.RENEW, ids, owners, tokens, until))
 
     async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
-        reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
+        reply = await self._writes.join(WriteRequest(encode_move(applied, now), budget=applied.budget))
+        if reply.over:
+            return ApplyAnswer.OVER
         return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
 
     async def news(self) -> None:
@@ -148,8 +151,8 @@ class PostgresDatabase(PostgresRecords):
                 return answer
         return await self._writing().transaction(partial(_change, name, change))
 
-    async def enter(self, spend: Spend) -> None:
-        await self._writing().transaction(partial(_enter, spend))
+    async def enter(self, spend: Spend, budget: BudgetGuard | None = None) -> bool:
+        return await self._writing().transaction(partial(enter, encode_spend(spend), budget))
 
     async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
         old = None if before is None else to_json(before)
@@ -202,10 +205,6 @@ async def _change(name: str, change: Change[T], transaction: Transaction) -> T:
     if new is not None:
         await transaction.count(queries.SAVE, name, to_json(new))
     return answer
-
-
-async def _enter(spend: Spend, transaction: Transaction) -> None:
-    await transaction.columns(queries.ENTER_SPEND, [encode_spend(spend)])
 
 
 async def _catch_up(marks: list[int], name: str, value: str, before: str | None, transaction: Transaction) -> bool:

@@ -7,6 +7,7 @@ changed is named by an array of ids, because a join would be planned as a scan o
 from __future__ import annotations
 
 from pipeline.store.encoding import SPEND, TASK
+from pipeline.store.postgres.schema import LEDGER_LOCK
 
 #: Lock every task that a group may change, in the order of the ids, so that two hosts cannot wait for each other. Of those
 #: whose outcome is handed in, tell what became of the lease. ($1: their ids; $2, $3: kinds and keys that may restart.)
@@ -117,6 +118,10 @@ SELECT * FROM unnest(
 )
 ON CONFLICT (key) DO NOTHING
 """
+
+#: One process after the other enters into the ledger, until its transaction ends: so entries are committed in the order of
+#: their numbers. It is taken after the locks of tasks and before new ones are put.
+ALONE_IN_LEDGER = f"SELECT pg_advisory_xact_lock({LEDGER_LOCK})"
 
 #: Which of these tasks are there already, and what a restart needs to know of them. ($3: whether the data is needed.)
 EXISTING = """

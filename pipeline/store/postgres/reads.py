@@ -29,6 +29,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.budget import CountedEntry, LedgerDays
 from pipeline.ports.store import WaitingHere
 from pipeline.store.encoding import (
     SPEND,
@@ -247,8 +248,12 @@ class PostgresRecords:
     async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
         return [CostGroup(row[0] or "", *row[1:]) for row in await self._read(tallies.costs(by), since)]
 
-    async def daily(self) -> Mapping[int, float]:
-        return {row[0]: row[1] for row in await self._read(tallies.DAILY)}
+    async def daily(self) -> LedgerDays:
+        rows = await self._read(tallies.DAILY)
+        return LedgerDays({row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=0))
+
+    async def entered_since(self, number: int) -> list[CountedEntry]:
+        return [CountedEntry(*row) for row in await self._read(tallies.ENTERED_SINCE, number)]
 
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         # A connection of its own: others read while somebody looks at a page.

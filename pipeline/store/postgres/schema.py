@@ -12,6 +12,10 @@ from pipeline.store.migration import Migration
 SCHEMA = "reelmill"
 #: Alone in the database while the schema changes: a name for an advisory lock, the letters ``REEL``.
 MIGRATION_LOCK = 0x5245454C
+#: Every process at work holds it.
+WORK_LOCK = MIGRATION_LOCK + 1
+#: Alone while entries of the ledger are written.
+LEDGER_LOCK = MIGRATION_LOCK + 2
 #: JSON that PostgreSQL can look into: escapes of what is no Unicode are left out, those of pairs and backslashes stay.
 _READABLE = r"""
 CREATE FUNCTION readable(stored text) RETURNS json LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$

@@ -82,8 +82,10 @@ STOPPED_ITEMS = f"""
 {_STOPPED}
 SELECT count(DISTINCT nullif(subject, '')) + count(*) FILTER (WHERE subject = '') FROM ended WHERE NOT away
 """
-#: What each day has spent, UTC.
-DAILY = "SELECT floor(at / 86400)::bigint, sum(usd) FROM spend GROUP BY 1"
+#: What each day has spent, UTC, and its last entry.
+DAILY = "SELECT floor(at / 86400)::bigint, sum(usd), max(id) FROM spend GROUP BY 1"
+#: The ledger's entries behind one, in their order. ($1: its number.)
+ENTERED_SINCE = "SELECT id, key, usd, at, run FROM spend WHERE id > $1 ORDER BY id"
 #: The ledger in three numbers. ($1: since.)
 SPENT = """
 SELECT coalesce(sum(usd), 0.0), coalesce(sum(minutes), 0.0), coalesce(sum(doubtful), 0)::bigint FROM spend WHERE at >= $1

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core.model import State, Task
-from pipeline.store.encoding import Move, QueueEntry, Row, parse_task
+from pipeline.ports.budget import BudgetGuard, CountedEntry
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend, parse_task
 from pipeline.store.postgres import queries
 from pipeline.store.postgres.connection import Transaction
+from pipeline.store.postgres.tallies import ENTERED_SINCE
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.write_group import (
     Claim,
@@ -18,6 +20,7 @@ from pipeline.store.write_group import (
     WriteRequest,
     count_changes,
     entries_of,
+    guards_of,
     hold,
     moves_of,
 )
@@ -34,12 +37,15 @@ async def write(
     that is parked in it.
     """
     await transaction.many(queries.GIVE_BACK, [(claim.owner, claim.until, claim.now) for claim in unheard])
-    changed = await _change(transaction, group)
+    changed, over = await _change(transaction, group)
     await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
     if tells:
         await transaction.fetch(queries.TELL, tells)
-    return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
+    return [
+        WriteReply(number, tasks, member in over)
+        for member, (number, tasks) in enumerate(zip(changed, claimed, strict=True))
+    ]
 
 
 async def _claim(transaction: Transaction, claim: Claim) -> Sequence[Task]:
@@ -53,16 +59,40 @@ async def _claim(transaction: Transaction, claim: Claim) -> Sequence[Task]:
     return sorted((parse_task(row) for row in rows), key=lambda task: order[task.id])
 
 
-async def _change(transaction: Transaction, group: Sequence[WriteRequest]) -> list[int]:
-    """Write outcomes and new tasks; return each request's number of changes."""
+async def enter(spend: Row, guard: BudgetGuard | None, transaction: Transaction) -> bool:
+    """Enter a paid effect of no task; False: a spending limit forbids it."""
+    await _open_ledger(transaction, [guard] if guard is not None else [])
+    if guard is not None and not guard.admits([parse_spend(spend)]):
+        return False
+    await transaction.columns(queries.ENTER_SPEND, [spend])
+    return True
+
+
+async def _open_ledger(transaction: Transaction, guards: Sequence[BudgetGuard]) -> None:
+    """Keep others from entering anything.
+
+    Spending limits are told what was entered since they last looked.
+    """
+    await transaction.fetch(queries.ALONE_IN_LEDGER)
+    for guard in guards:
+        guard.update([CountedEntry(*row) for row in await transaction.fetch(ENTERED_SINCE, guard.seen)])
+
+
+async def _change(transaction: Transaction, group: Sequence[WriteRequest]) -> tuple[list[int], set[int]]:
+    """Write outcomes and new tasks.
+
+    Return each request's number of changes, and which a spending limit forbids.
+    """
     moves = moves_of(group)
     locked = await _lock(transaction, group, moves)
-    held = hold(moves, {lease.fence: lease.restarts for lease in locked.values() if lease.holds})
+    if any(move.spends for _, move in moves):
+        await _open_ledger(transaction, guards_of(group))
+    held = hold(group, moves, {lease.fence: lease.restarts for lease in locked.values() if lease.holds})
     await _move(transaction, held)
     entries = entries_of(group, held.members)
     effective = await _put(transaction, [entry for _, entry in entries])
-    standing = {member for member, move in moves if _ended_by_holder(move, locked.get(move.fence[0]))}
-    return count_changes(group, held.members | standing, entries, effective)
+    standing = {member for member, move in moves if _ended_by_holder(move, locked.get(move.fence[0]))} - held.over
+    return count_changes(group, held.members | standing, entries, effective), held.over
 
 
 @dataclass(frozen=True, slots=True)

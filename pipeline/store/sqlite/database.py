@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
+from pipeline.ports.budget import BudgetGuard
 from pipeline.ports.store import Applied, ApplyAnswer, Change, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
@@ -25,7 +26,7 @@ from pipeline.store.sqlite.connection import Connection
 from pipeline.store.sqlite.errors import translate_errors
 from pipeline.store.sqlite.reads import NOTE, SqliteRecords, selected
 from pipeline.store.sqlite.writer import Writer
-from pipeline.store.sqlite.writes import bulk, write
+from pipeline.store.sqlite.writes import enter, write
 from pipeline.store.write_group import Claim, WriteReply, WriteRequest
 
 LOCK_SECONDS = 5.0  #: how long a write waits for another process that is writing
@@ -184,7 +185,9 @@ class SqliteDatabase(SqliteRecords):
         return frozenset(row[0] for row in await self._writing().statement(queries.RENEW, (to_json(ours), until)))
 
     async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
-        reply = await self._writes.join(WriteRequest(encode_move(applied, now)))
+        reply = await self._writes.join(WriteRequest(encode_move(applied, now), budget=applied.budget))
+        if reply.over:
+            return ApplyAnswer.OVER
         return ApplyAnswer.WRITTEN if reply.changed else ApplyAnswer.LOST
 
     async def news(self) -> None:
@@ -234,8 +237,8 @@ class SqliteDatabase(SqliteRecords):
                 return answer
         return await self._writing().transaction(partial(_change, name, change))
 
-    async def enter(self, spend: Spend) -> None:
-        await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
+    async def enter(self, spend: Spend, budget: BudgetGuard | None = None) -> bool:
+        return await self._writing().transaction(partial(enter, row=encode_spend(spend), guard=budget))
 
     async def catch_up(self, marks: Sequence[int], name: str, value: Json, before: Json | None) -> bool:
         note, old = (encode_name(name), to_json(value)), None if before is None else to_json(before)

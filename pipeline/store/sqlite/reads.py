@@ -33,6 +33,7 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+from pipeline.ports.budget import CountedEntry, LedgerDays
 from pipeline.ports.store import WaitingHere
 from pipeline.store.encoding import (
     SPEND,
@@ -329,8 +330,12 @@ class SqliteRecords:
         rows = await self._read(COSTS.format(name=name, shown=shown), (since,))
         return [CostGroup(row[0] or "", *row[1:]) for row in rows]
 
-    async def daily(self) -> Mapping[int, float]:
-        return {row[0]: row[1] for row in await self._read(tallies.DAILY)}
+    async def daily(self) -> LedgerDays:
+        rows = await self._read(tallies.DAILY)
+        return LedgerDays({row[0]: row[1] for row in rows}, max((row[2] for row in rows), default=0))
+
+    async def entered_since(self, number: int) -> list[CountedEntry]:
+        return [CountedEntry(*row) for row in loads((await self._read(tallies.ENTERED_SINCE, (number,)))[0][0])]
 
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         rare = catalog.rare_states(which)

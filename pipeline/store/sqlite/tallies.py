@@ -104,7 +104,7 @@ STOPPED_CLASSES = f"{_STOPPED} SELECT away, coalesce(trouble_code, ''), count(*)
 STOPPED_ITEMS = (
     f"{_STOPPED} SELECT count(DISTINCT nullif(subject, '')) + coalesce(sum(subject = ''), 0) FROM ended WHERE NOT away"
 )
-#: What each day has spent, UTC, by one look into the index for each day there is.
+#: What each day has spent, UTC, and the last entry of all; by one look into the index for each day there is.
 DAILY = """
 WITH RECURSIVE day (number) AS (
     SELECT CAST(min(at) / 86400 AS INTEGER) FROM spend
@@ -112,8 +112,13 @@ WITH RECURSIVE day (number) AS (
     SELECT (SELECT CAST(min(at) / 86400 AS INTEGER) FROM spend WHERE at >= (number + 1) * 86400.0) FROM day
     WHERE number IS NOT NULL
 )
-SELECT number, (SELECT total(usd) FROM spend WHERE at >= number * 86400.0 AND at < (number + 1) * 86400.0)
+SELECT number, (SELECT total(usd) FROM spend WHERE at >= number * 86400.0 AND at < (number + 1) * 86400.0),
+    (SELECT max(id) FROM spend)
 FROM day WHERE number IS NOT NULL
+"""
+#: The ledger's entries behind one, in their order; as one JSON array.
+ENTERED_SINCE = """
+SELECT json_group_array(json_array(id, key, usd, at, run)) FROM (SELECT * FROM spend WHERE id > ?1 ORDER BY id)
 """
 
 

@@ -8,16 +8,20 @@ from functools import lru_cache
 from json import loads
 
 from pipeline.core.model import State, Task
-from pipeline.store.encoding import Move, QueueEntry, Row, parse_task, to_json
+from pipeline.ports.budget import BudgetGuard, CountedEntry
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend, parse_task, to_json
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.sqlite import queries
 from pipeline.store.sqlite.packing import pack
+from pipeline.store.sqlite.tallies import ENTERED_SINCE
 from pipeline.store.write_group import (
     Claim,
+    HeldMoves,
     WriteReply,
     WriteRequest,
     count_changes,
     entries_of,
+    guards_of,
     hold,
     moves_of,
 )
@@ -31,10 +35,13 @@ def write(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list
     Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
     that is parked in it.
     """
-    changed = _change(connection, group)
+    changed, over = _change(connection, group)
     _many(connection, queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [_claim(connection, request.claim) if request.claim is not None else () for request in group]
-    return [WriteReply(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
+    return [
+        WriteReply(number, tasks, member in over)
+        for member, (number, tasks) in enumerate(zip(changed, claimed, strict=True))
+    ]
 
 
 def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
@@ -51,28 +58,51 @@ def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
     return sorted((parse_task(row) for row in rows), key=lambda task: order[task.id])
 
 
-def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[int]:
-    """Write outcomes and new tasks; return each request's number of changes."""
+def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> tuple[list[int], set[int]]:
+    """Write outcomes and new tasks.
+
+    Return each request's number of changes, and which a spending limit forbids.
+    """
     moves = moves_of(group)
-    holding = _move(connection, moves)
-    entries = entries_of(group, holding)
+    held = _move(connection, group, moves)
+    entries = entries_of(group, held.members)
     effective = _put(connection, [entry for _, entry in entries])
-    refused = [(member, move) for member, move in moves if member not in holding]
-    return count_changes(group, holding | _ended_by_holder(connection, refused), entries, effective)
+    refused = [(member, move) for member, move in moves if member not in held.members | held.over]
+    return count_changes(group, held.members | _ended_by_holder(connection, refused), entries, effective), held.over
 
 
-def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> set[int]:
-    """Write the outcomes whose lease holds; return which members these are."""
+def _move(
+    connection: sqlite3.Connection, group: Sequence[WriteRequest], moves: Sequence[tuple[int, Move]]
+) -> HeldMoves:
+    """Write the outcomes whose lease holds, within the spending limits."""
     if not moves:
-        return set()
+        return HeldMoves()
     fences = to_json([move.fence for _, move in moves])
     found = loads(connection.execute(queries.FENCE, (fences,)).fetchone()[0])
-    held = hold(moves, {(row[0], row[1], row[2]): row[3] for row in found})
+    for guard in guards_of(group):
+        inform(connection, guard)
+    held = hold(group, moves, {(row[0], row[1], row[2]): row[3] for row in found})
     bulk(connection, queries.MOVE, [_move_row(move) for move in held.moves])
     _many(connection, queries.RESTART_ENDED, held.restarts)
     bulk(connection, queries.KEEP_RESULT, [pack(row) for move in held.moves for row in move.results])
     bulk(connection, queries.ENTER_SPEND, [row for move in held.moves for row in move.spends])
-    return held.members
+    return held
+
+
+def enter(connection: sqlite3.Connection, row: Row, guard: BudgetGuard | None) -> bool:
+    """Enter a paid effect of no task; False: a spending limit forbids it."""
+    if guard is not None:
+        inform(connection, guard)
+        if not guard.admits([parse_spend(row)]):
+            return False
+    bulk(connection, queries.ENTER_SPEND, [row])
+    return True
+
+
+def inform(connection: sqlite3.Connection, guard: BudgetGuard) -> None:
+    """Tell spending limits what was entered since they last looked."""
+    found = loads(connection.execute(ENTERED_SINCE, (guard.seen,)).fetchone()[0])
+    guard.update([CountedEntry(*row) for row in found])
 
 
 def _ended_by_holder(connection: sqlite3.Connection, refused: Sequence[tuple[int, Move]]) -> set[int]:

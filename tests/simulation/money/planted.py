@@ -12,12 +12,21 @@ from tests.simulation.money.world import MoneyWorld
 from tests.simulation.watch import Watched
 
 
-class CountsWhatIsWritten(MoneyWorld):
-    """Money counts only once its entry is in the ledger: steps beside each other overdraw."""
+class ReservesNothing(MoneyWorld):
+    """Steps beside each other reserve the same money; no fault, because the database looks before it enters anything."""
 
     def build(self, *args: Any) -> Any:
         session = super().build(*args)
         session.components.spending._pending = _Nothing()
+        return session
+
+
+class CountsWhatIsWritten(ReservesNothing):
+    """Money counts only once its entry is in the ledger, and the database does not look: steps beside each other overdraw."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        session.components.spending._why_over = lambda call, spends: None
         return session
 
 
@@ -31,12 +40,13 @@ class ForgetsEarlierRuns(MoneyWorld):
 
     def build(self, *args: Any) -> Any:
         session = super().build(*args)
-        session.components.spending.open = _opens_nothing
+        spending = session.components.spending
+
+        async def opens_nothing(database: Any) -> None:
+            spending._seen, spending._opened = (await database.daily()).last, 0.0
+
+        spending.open = opens_nothing
         return session
-
-
-async def _opens_nothing(_database: object) -> None:
-    """Read nothing."""
 
 
 class MovesNothing(MoneyWorld):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.simulation.money.planted import PLANTED
+from pipeline.core.model import Spend
+from tests.simulation.money.planted import PLANTED, ReservesNothing
 from tests.simulation.money.schedule import DAY, draw_money
 from tests.simulation.money.world import MoneyWorld
 from tests.simulation.run import Failed, one
@@ -52,6 +55,28 @@ def test_a_clock_that_is_set_back_by_forty_days(tmp_path: Path, seed: int, repea
     assert told.repeated == repeated
     (calm,) = (float(note.split()[0]) for note in notes if note.endswith(" calm"))
     assert calm - schedule.begin - sum(schedule.gaps) < 3600
+
+
+def test_the_database_alone_keeps_the_limits(tmp_path: Path) -> None:
+    """Where steps, like other processes, know nothing of each other, what is too much is not written."""
+    answers = list[bool]()
+
+    class Counted(ReservesNothing):
+        def build(self, *args: Any) -> Any:
+            session = super().build(*args)
+            admits = session.components.spending.admits
+
+            def counted(spends: Sequence[Spend]) -> bool:
+                answers.append(admits(spends))
+                return answers[-1]
+
+            session.components.spending.admits = counted
+            return session
+
+    for seed in range(1, 5):
+        one(draw_money(seed), tmp_path, make=Counted)
+    assert True in answers
+    assert False in answers
 
 
 @pytest.mark.parametrize(("world", "words", "first"), PLANTED, ids=[world.__name__ for world, _, _ in PLANTED])

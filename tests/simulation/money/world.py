@@ -166,6 +166,8 @@ class MoneyWorld(World):
     def _check_sums(self, session: Any) -> None:
         """Hold what a run has counted in memory against the ledger."""
         spending, ledger = session.components.spending, self.entered()
+        if spending.guard is not None:  # what it has had no reason to look at
+            spending.update(self.database._entered_since(spending.seen))
         mine = sum(each.usd for each in ledger if each.run == session.run_id)
         if abs(spending._entered - mine) > 1e-6:
             raise Broken(f"the run counts {spending._entered:.4f} USD of its own, the ledger {mine:.4f}")
