@@ -25,7 +25,7 @@ BEFORE = (
 )
 LOOKS = {
     "preflight": "found = probe_media(Path(sys.argv[1]), lambda: None)",
-    "platform": "found = local.probe(Path(sys.argv[1]))",
+    "platform": "found = local.read_header(Path(sys.argv[1]))",
     "analysis": "found = len(list(local.stream_through(Path(sys.argv[1]))))",
 }
 
@@ -46,7 +46,7 @@ def test_pictures_of_a_common_size_are_decoded_all_the_same(tmp_path: Path) -> N
     path = tmp_path / "large.avi"
     path.write_bytes(png_film(5184, 2160, frames=2))
     assert probe_media(path, lambda: None).width == 5184
-    assert media.probe(path).height == 2160
+    assert media.read_header(path).facts.height == 2160
 
 
 @pytest.mark.parametrize("tracks", [400, 3000])
@@ -78,7 +78,7 @@ def test_a_playlist_cannot_name_other_files(tmp_path: Path, name: str) -> None:
             probe_media(path, lambda: None)
         assert caught.value.trouble.code == "unreadable_video"
         with pytest.raises(UnreadableMedia):
-            media.probe(path)
+            media.read_header(path)
 
 
 def test_one_place_opens_foreign_media() -> None:

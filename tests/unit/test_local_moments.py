@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.evidence import Facts, Shot
 from pipeline.local.analysis.extract.by_second import SecondMeans
-from pipeline.local.analysis.extract.media import probe
+from pipeline.local.analysis.extract.media import read_header
 from pipeline.local.analysis.extract.reader import read
 from pipeline.local.analysis.extract.sound import FLOOR, levels, power
 from pipeline.local.analysis.plugins.ocr import Ocr
@@ -96,7 +96,7 @@ def test_the_files_own_date_and_camera(tmp_path: Path, tags: dict[str, str], fil
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         out.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
         out.mux(stream.encode(None))
-    facts = probe(path)
+    facts = read_header(path).facts
     assert (facts.filmed, facts.camera) == (filmed, camera)
     assert (describe_origin(facts) == "") == (not filmed and not camera)
 

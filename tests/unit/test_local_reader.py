@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.local.analysis.evidence import CAPTIONS_GIVEN, HEADING, ExtractedContent
-from pipeline.local.analysis.extract.media import large_frames, probe
+from pipeline.local.analysis.extract.media import large_frames, read_header
 from pipeline.local.analysis.extract.reader import UnreadableMedia, read
 from pipeline.local.analysis.plugins.ocr import Ocr
 from pipeline.local.analysis.text.content_summary import ContentSummary
@@ -55,7 +55,7 @@ TABLE = "\\n".join([
 
 def test_probe_tells_the_facts(deck: Path) -> None:
     """Size, length, codecs and sound are as they were written."""
-    facts = probe(deck)
+    facts = read_header(deck).facts
     assert (facts.width, facts.height, facts.seconds, facts.fps) == (640, 360, 6.0, 5.0)
     assert (facts.video_codec, facts.audio_codec, facts.has_audio, facts.mime) == ("h264", "", False, "video/mp4")
     assert facts.size == deck.stat().st_size
@@ -64,7 +64,7 @@ def test_probe_tells_the_facts(deck: Path) -> None:
 
 def test_probe_sees_sound(tmp_path: Path) -> None:
     """A tone track is sound."""
-    facts = probe(make_slides(tmp_path / "tone.mp4", SLIDES, 1.0, tone=True))
+    facts = read_header(make_slides(tmp_path / "tone.mp4", SLIDES, 1.0, tone=True)).facts
     assert facts.has_audio
     assert facts.audio_codec == "aac"
 
@@ -127,7 +127,7 @@ def test_files_that_are_no_video_are_refused(tmp_path: Path, content: bytes) -> 
     """Empty, text and zero files are unreadable, in one plain sentence."""
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)
-    for look in (probe, read):
+    for look in (read_header, read):
         with pytest.raises(UnreadableMedia) as caught:
             look(path)
         assert caught.value.message

@@ -12,7 +12,15 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import InputError
-from pipeline.local.analysis.extract.media import Heard, Sample, is_turned, jpeg_at, large_frames, probe, stream_through
+from pipeline.local.analysis.extract.media import (
+    Heard,
+    Sample,
+    is_turned,
+    jpeg_at,
+    large_frames,
+    read_header,
+    stream_through,
+)
 from pipeline.local.analysis.extract.reader import UnreadableMedia, is_turned_wrongly, read
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.demo.videos import make_slides
@@ -69,6 +77,28 @@ def test_a_clock_that_does_not_start_at_zero_gives_times_and_length_as_played(tm
         assert [(e.start, e.end, e.text) for e in content.of("conversation")] == CUES
 
 
+@pytest.mark.parametrize(("across", "down", "channel"), [(318, 2, 0), (2, 178, 2), (160, 90, 1)])
+def test_a_picture_that_stands_is_taken_once_and_any_change_is_seen(
+    tmp_path: Path, across: int, down: int, channel: int
+) -> None:
+    """A few pixels in a corner, or of one colour, are a new picture; the same one again is not."""
+    path = tmp_path / "still.mkv"
+    with av.open(str(path), "w") as out:
+        video: Any = out.add_stream("ffv1", rate=10)
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        for number in range(20):
+            picture = np.full((180, 320, 3), 120, np.uint8)
+            if number >= 10:
+                picture[down - 2 : down + 2, across - 2 : across + 2, channel] = 160
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(video.encode(None))
+    pictures = [each.picture for each in stream_through(path) if isinstance(each, Sample)]
+    assert [any(each is other for other in pictures[:at]) for at, each in enumerate(pictures)] == [
+        at not in (0, 5) for at in range(10)
+    ]
+    assert not np.array_equal(pictures[0], pictures[5])
+
+
 def test_pictures_that_come_later_than_the_sound_keep_their_place(tmp_path: Path) -> None:
     """The clock is the container's: what is shown first at 2 s is not moved to the beginning."""
     path = tmp_path / "late.mkv"
@@ -98,7 +128,7 @@ def test_recordings_that_were_joined_are_as_long_as_what_is_played(tmp_path: Pat
     two = moved(tmp_path / "a.mkv", tmp_path / "two.ts", 0.0)
     path.write_bytes(one.read_bytes() + two.read_bytes())
     assert probe_file(path).seconds == pytest.approx(12.0, abs=0.5)
-    assert probe(path).seconds == pytest.approx(12.0, abs=0.5)
+    assert read_header(path).facts.seconds == pytest.approx(12.0, abs=0.5)
 
 
 def test_the_picture_at_a_time_is_the_one_on_the_screen(tmp_path: Path) -> None:
@@ -145,7 +175,11 @@ def test_turned_and_mirrored_pictures_are_seen_as_a_player_shows_them(
     upright = bool(matrix[1])
     ((_, picture),) = large_frames(path, [0.5])
     assert quarters(picture) == pytest.approx(shown, abs=8)
-    assert (picture.shape[0] > picture.shape[1]) == upright == (probe(path).height > probe(path).width)
+    assert (
+        (picture.shape[0] > picture.shape[1])
+        == upright
+        == (read_header(path).facts.height > read_header(path).facts.width)
+    )
     assert is_turned(path) == (matrix != (1, 0, 0, 1))
     thumbnail = jpeg_at(path, 0.5)
     assert thumbnail is not None
@@ -168,7 +202,7 @@ def test_of_several_video_streams_the_largest_is_read_where_none_is_marked(tmp_p
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         for stream in streams:
             out.mux(stream.encode(None))
-    assert (probe_file(path).width, probe(path).width) == (640, 640)
+    assert (probe_file(path).width, read_header(path).facts.width) == (640, 640)
 
 
 def test_a_bare_stream_is_refused_for_what_it_is(tmp_path: Path) -> None:

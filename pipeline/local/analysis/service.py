@@ -38,10 +38,10 @@ class LocalAnalysis:
 
     def probe(self, path: Path) -> ProbedFile:
         try:
-            facts = media.probe(path)
-            title, _ = media.title_and_chapters(path)
+            header = media.read_header(path)
         except reader.UnreadableMedia as error:
             raise AnalysisRefused("video_file_broken", str(error)) from None
+        facts = header.facts
         technical: dict[str, Json] = {
             "file_size_bytes": facts.size,
             "file_mime_type": facts.mime,
@@ -58,7 +58,7 @@ class LocalAnalysis:
         }
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return ProbedFile(facts.seconds, facts.width, facts.height, sha256, facts.mime, technical, title)
+        return ProbedFile(facts.seconds, facts.width, facts.height, sha256, facts.mime, technical, header.title)
 
     def answer(self, request: AnalysisRequest) -> Reply:
         content = _extract(request)

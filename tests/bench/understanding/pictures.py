@@ -2,6 +2,10 @@
 
 A border counts as found within half a second. The cost is CPU time: reading a video whole (without a program for text in
 pictures) against decoding the same file with PyAV and nothing else, in turns, the least of each.
+
+Reading passes over the pictures that no other depends on. Where an encoder writes none (``h264, no B``, ``vp8``), all must be
+decoded, and what is left to gain is what follows. To leave out the loop filter as well saves a quarter to a half of the
+decoding, but errors add up until the next key picture: borders move by up to 0.6 s here, and one appears that is not there.
 """
 
 from __future__ import annotations

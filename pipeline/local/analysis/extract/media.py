@@ -20,6 +20,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
@@ -45,6 +46,8 @@ MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file i
 _STEP = 1 / SAMPLES_PER_SECOND
 _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
 _FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
+_SMALL = 1280 * 720  # pixels up to which handing parts of a picture to threads costs more than it saves
+_ROWS = 4096  # bytes of a few rows
 _SAME = 0.002  # seconds by which a picture's time may be rounded up
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
@@ -59,7 +62,7 @@ class Sample:
     """A small picture and its time in seconds from the beginning."""
 
     at: float
-    picture: Picture  #: RGB, SMALL_WIDTH wide
+    picture: Picture  #: RGB, SMALL_WIDTH wide; the same object while the picture stands
     until: float = 0.0  #: how long its frame stands; 0.0 where the container does not say
 
 
@@ -81,7 +84,17 @@ class Heard:
     power: float
 
 
-def probe(path: Path) -> Facts:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself."""
+
+    facts: Facts
+    title: str  #: empty without, or for a placeholder
+    marks: tuple[Cue, ...]  #: titled chapter marks, seconds
+    bitmaps: tuple[str, ...]  #: codecs of caption streams that hold pictures instead of text
+
+
+def read_header(path: Path) -> Header:
     """Return what container headers and the first frame say.
 
     All packets are read only if no length is given.
@@ -96,32 +109,37 @@ def probe(path: Path) -> Facts:
         frame = next((found for found, _ in _frames(container, stream) if isinstance(found, VideoFrame)), None)
         if frame is None:
             raise UnreadableMedia("not one picture of it can be decoded")
-        seconds = header_seconds(container, stream)
-        if not seconds and stream.duration and stream.time_base and container.format.name != "mpegts":
-            seconds = float(stream.duration * stream.time_base)
-        audio = container.streams.audio
-        size = path.stat().st_size
-        width, height = shown_size(frame, stream)
-        facts = Facts(
-            seconds=seconds,
-            width=width,
-            height=height,
-            fps=round(float(stream.average_rate or 0), 3),
-            container=container.format.name,
-            video_codec=stream.codec_context.name,
-            audio_codec=audio[0].codec_context.name if audio else "",
-            has_audio=bool(audio),
-            size=size,
-            bitrate=0,
-            mime=_mime(container.format.name, path),
-            filmed=filmed(container),
-            camera=camera(container),
-            begins=round(clock_start(container, stream), 3),
-        )
+        facts = _facts(path, container, stream, frame)
+        codecs = tuple(s.codec_context.name for s in container.streams.subtitles)
+        title, marks = container_title(container), _chapters(container)
     if facts.seconds <= 0:
         facts = replace(facts, seconds=_packet_seconds(path))
-    return replace(
-        facts, seconds=round(facts.seconds, 3), bitrate=round(size * 8 / facts.seconds) if facts.seconds else 0
+    bitrate = round(facts.size * 8 / facts.seconds) if facts.seconds else 0
+    facts = replace(facts, seconds=round(facts.seconds, 3), bitrate=bitrate)
+    return Header(facts, title, marks, tuple(codec for codec in codecs if codec not in _TEXT_CODECS))
+
+
+def _facts(path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame) -> Facts:
+    seconds = header_seconds(container, stream)
+    if not seconds and stream.duration and stream.time_base and container.format.name != "mpegts":
+        seconds = float(stream.duration * stream.time_base)
+    audio = container.streams.audio
+    width, height = shown_size(frame, stream)
+    return Facts(
+        seconds=seconds,
+        width=width,
+        height=height,
+        fps=round(float(stream.average_rate or 0), 3),
+        container=container.format.name,
+        video_codec=stream.codec_context.name,
+        audio_codec=audio[0].codec_context.name if audio else "",
+        has_audio=bool(audio),
+        size=path.stat().st_size,
+        bitrate=0,
+        mime=_mime(container.format.name, path),
+        filmed=filmed(container),
+        camera=camera(container),
+        begins=round(clock_start(container, stream), 3),
     )
 
 
@@ -130,19 +148,16 @@ def _packet_seconds(path: Path) -> float:
         return measure_packets(container, video_stream(container), lambda: None, strict=False)
 
 
-def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
-    """Return the container's title tag and its titled chapter marks, seconds."""
-    with open_media(path) as container:
-        title = container_title(container)
-        marks = []
-        zero = _chapter_zero(container)
-        for chapter in container.chapters():
-            base = chapter["time_base"] or Fraction(1, 1000)
-            name = " ".join(str(chapter["metadata"].get("title", "")).split())
-            start, end = float(chapter["start"] * base) - zero, float(chapter["end"] * base) - zero
-            if name and end > start:
-                marks.append(Cue(max(0.0, start), end, name))
-    return title, marks
+def _chapters(container: InputContainer) -> tuple[Cue, ...]:
+    marks = []
+    zero = _chapter_zero(container)
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1, 1000)
+        name = " ".join(str(chapter["metadata"].get("title", "")).split())
+        start, end = float(chapter["start"] * base) - zero, float(chapter["end"] * base) - zero
+        if name and end > start:
+            marks.append(Cue(max(0.0, start), end, name))
+    return tuple(marks)
 
 
 def _chapter_zero(container: InputContainer) -> float:
@@ -166,12 +181,15 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken | Heard]:
         sound = [s for s in container.streams.audio[:1] if getattr(s, "codec_context", None) is not None]
         texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
         context = video.codec_context
+        if context.width * context.height <= _SMALL:
+            context.thread_count = 1
         if (video.average_rate or 0) >= _SPARE_FRAMES:
             context.skip_frame = "BIDIR"  # pictures between others are not needed for five samples a second
         scaler = VideoReformatter()  # kept, as making one costs more than using it
         pixel_ratio = float(video.sample_aspect_ratio or 1) or 1.0
         origin = clock_start(container, video)
         last: Sample | None = None
+        shown: VideoFrame | None = None
         due = reached = 0.0
         for found, at in _frames(container, video, [*texts, *sound]):
             if isinstance(found, Heard):
@@ -190,7 +208,9 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken | Heard]:
             if last is not None:
                 yield from _standing(last, at - origin)
             length = float((found.duration or 0) * (found.time_base or 0))
-            last = Sample(at - origin, _shrink(scaler, found, pixel_ratio), at - origin + length)
+            if last is None or shown is None or not _is_same(found, shown):
+                picture = _shrink(scaler, found, pixel_ratio)
+            last, shown = Sample(at - origin, picture, at - origin + length), found
             yield last
 
 
@@ -200,12 +220,6 @@ def _standing(last: Sample, until: float) -> Iterator[Sample]:
         if last.at + (count + 0.5) * _STEP > until:
             break
         yield replace(last, at=last.at + count * _STEP)
-
-
-def unread_captions(path: Path) -> list[str]:
-    """Return the codec names of caption streams that hold pictures instead of text."""
-    with open_media(path) as container:
-        return [s.codec_context.name for s in container.streams.subtitles if s.codec_context.name not in _TEXT_CODECS]
 
 
 def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -> Iterator[tuple[float, Picture]]:
@@ -246,6 +260,27 @@ def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False)
     return out.getvalue()
 
 
+def _is_same(one: VideoFrame, other: VideoFrame) -> bool:
+    """True where both show the same to the last bit.
+
+    To see that takes a fifth of the time of scaling.
+    """
+    if (one.width, one.height, one.format.name) != (other.width, other.height, other.format.name):
+        return False
+    pairs = [(_bytes(a), _bytes(b)) for a, b in zip(one.planes, other.planes, strict=True)]
+    # Most that differ do so in a few rows of the middle.
+    alike = all(a.size == b.size and _is_equal(a, b, a.size // 2, a.size // 2 + _ROWS) for a, b in pairs)
+    return alike and all(_is_equal(a, b, 0, a.size) for a, b in pairs) and one.rotation == other.rotation
+
+
+def _bytes(plane: VideoPlane) -> Picture:
+    return np.frombuffer(memoryview(plane), np.uint8)
+
+
+def _is_equal(one: Picture, other: Picture, start: int, end: int) -> bool:
+    return bool(np.array_equal(one[start:end], other[start:end]))
+
+
 def _shrink(scaler: VideoReformatter, frame: VideoFrame, pixel_ratio: float) -> Picture:
     """Return a frame as a small RGB picture, as shown."""
     shape = frame.height / (frame.width * pixel_ratio)
@@ -253,7 +288,7 @@ def _shrink(scaler: VideoReformatter, frame: VideoFrame, pixel_ratio: float) -> 
         width, height = max(16, min(320, round(SMALL_WIDTH / shape))), SMALL_WIDTH
     else:
         width, height = SMALL_WIDTH, max(16, min(320, round(SMALL_WIDTH * shape)))
-    small = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
+    small = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", threads=1)
     return upright(_array(small), frame)
 
 

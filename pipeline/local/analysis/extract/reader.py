@@ -28,7 +28,7 @@ from pipeline.local.analysis.evidence import (
 )
 from pipeline.local.analysis.extract import media
 from pipeline.local.analysis.extract.by_second import SecondMeans
-from pipeline.local.analysis.extract.media import Heard, Sample
+from pipeline.local.analysis.extract.media import Header, Heard, Sample
 from pipeline.local.analysis.extract.shots import ShotFinder
 from pipeline.local.analysis.extract.sound import levels
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
@@ -56,7 +56,8 @@ def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) ->
     Raises:
         UnreadableMedia: no video stream, or not one picture can be decoded.
     """
-    facts = media.probe(path)
+    header = media.read_header(path)
+    facts = header.facts
     notes: list[str] = []
     try:
         seen = _watch(path, facts.seconds)
@@ -71,14 +72,15 @@ def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) ->
             notes.append(f"The pictures end at {last:.0f} s although the file says {facts.seconds:.0f} s.")
         facts = replace(facts, seconds=round(last, 3))
         shots = _closing(shots, facts.seconds)
-    title, marks = media.title_and_chapters(path)
-    evidence = [Evidence(cue.start, min(cue.end, facts.seconds), "chapter", cue.text, CHAPTER_MARKS) for cue in marks]
+    evidence = [
+        Evidence(cue.start, min(cue.end, facts.seconds), "chapter", cue.text, CHAPTER_MARKS) for cue in header.marks
+    ]
     evidence += _pictures(shots)
-    evidence += _heard(path, captions, seen.spoken, facts.seconds, notes)
+    evidence += _heard(header, captions, seen.spoken, facts.seconds, notes)
     evidence += _read_screen(path, shots, ocr if ocr is not None else Ocr(), notes)
     kept = (item for item in evidence if item.end > item.start)
     ordered = sorted(kept, key=lambda item: (item.start, _KINDS[item.kind], item.source != HEADING))
-    return ExtractedContent(facts, tuple(ordered), title, shots, seen.motion, seen.loudness, tuple(notes))
+    return ExtractedContent(facts, tuple(ordered), header.title, shots, seen.motion, seen.loudness, tuple(notes))
 
 
 class _Watched(NamedTuple):
@@ -120,7 +122,7 @@ def _pictures(shots: Sequence[Shot]) -> list[Evidence]:
 
 
 def _heard(
-    path: Path, given: Sequence[str], spoken: dict[tuple[int, str], list[Cue]], seconds: float, notes: list[str]
+    header: Header, given: Sequence[str], spoken: dict[tuple[int, str], list[Cue]], seconds: float, notes: list[str]
 ) -> list[Evidence]:
     """Choose one set of captions: given ones, else the English, else the first."""
     outside = [(cues, text) for text in given if (cues := parse(text))]
@@ -133,8 +135,8 @@ def _heard(
         return _said(cues, CAPTIONS_GIVEN, seconds, notes)
     streams = {key: cues for key, raw in spoken.items() if (cues := tidy(raw))}
     if not streams:
-        bitmaps = media.unread_captions(path)
-        kind = f"Captions are there only as pictures ({', '.join(bitmaps)})" if bitmaps else "There are no captions"
+        bitmaps = ", ".join(header.bitmaps)
+        kind = f"Captions are there only as pictures ({bitmaps})" if bitmaps else "There are no captions"
         notes.append(f"{kind}, so nothing that is said was read.")
         return []
     stream, language = min(streams, key=lambda key: (not key[1].startswith("en"), key[0]))

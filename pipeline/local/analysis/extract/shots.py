@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.local.analysis.evidence import Shot
+from pipeline.local.analysis.evidence import Picture, Shot
 from pipeline.local.analysis.extract.by_second import SecondMeans
 from pipeline.local.analysis.extract.media import SAMPLES_PER_SECOND, Sample
 
@@ -40,6 +40,10 @@ _PALE = 10.0  # mean grey levels by which a cell's light must change
 _ALIKE = 0.5  # correlation of two layouts from which on they count as one
 _EDGES = (-12.0, -4.0, 4.0, 12.0)  # grey levels between neighbours: borders of the bins
 _DIM = 0.3  # share of the light around it that is left at the bottom of a fade
+_GREY = np.array([77, 150, 29], np.float32) / 256  # weights of red, green and blue
+_BINS = np.array([2.0, 1 / 4, 1 / 32], np.float32)  # of the upper three bits of each, for the number of a colour bin
+_ONES = np.ones(_CELL * _CELL, np.float32)
+_EDGE_BIN = np.searchsorted(_EDGES, np.arange(-255, 256))  # by the difference + 255
 _Feature: TypeAlias = Callable[["_Frame", "_Frame"], float]
 _Sharp: TypeAlias = Literal["", "cut", "slide", "fade"]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -55,6 +59,7 @@ class _Frame:
     cells: Floats  #: grey levels, rows x columns x pixels of the cell
     ink: Flags  #: cells with something on them
     step: Floats  #: change of each cell since the sample before
+    moving: float  #: share of the picture that changed since the sample before
     light: float  #: mean grey level
     edges: Floats  #: share of the pixels in each of 25 bins of differences to the right and below
     layout: Floats  #: mean grey level of each cell, beside that of the picture
@@ -71,7 +76,7 @@ class _OpenShot:
 
     def add(self, look: _Frame) -> None:
         self.colours += look.colours
-        self.moving += _moving(look)
+        self.moving += look.moving
         self.samples += 1
 
     def closed(self, end: float) -> Shot:
@@ -90,12 +95,17 @@ class ShotFinder:
         self._motion = SecondMeans()
         self._lit = 0  # samples since the last border that were not black
         self._last: _Frame | None = None
+        self._picture: Picture | None = None
         # What lies just before a sample; known _SLOW samples ahead, so that no dissolve is seen around a sharp border.
         self._sharp: deque[_Sharp] = deque([""] * (2 * _SLOW + 1), maxlen=2 * _SLOW + 1)
 
     def push(self, sample: Sample) -> None:
         """Take the next sample."""
-        look = _measure(sample, self._last)
+        if self._last is not None and sample.picture is self._picture:
+            look = replace(_quiet(self._last), at=sample.at)
+        else:
+            look = _measure(sample, self._last)
+        self._picture = sample.picture
         if self._last is None:
             quiet = _quiet(look)
             self._looks.extend([quiet] * (2 * _SIDE))
@@ -130,7 +140,7 @@ class ShotFinder:
             self._open = _OpenShot(middle.at, np.zeros(512))
             self._lit = 0
         else:  # at a cut everything changes, and nothing moves
-            self._motion.add(middle.at, _moving(middle))
+            self._motion.add(middle.at, middle.moving)
         self._open.add(middle)
         self._lit += middle.light > _DARK
 
@@ -150,28 +160,49 @@ class ShotFinder:
 
 
 def _measure(sample: Sample, last: _Frame | None) -> _Frame:
+    """Measure a sample.
+
+    Sums of whole numbers below 2**24 are exact, in whatever order they are added.
+    """
     picture = sample.picture
-    red, green, blue = (picture[..., channel].astype(np.uint16) for channel in range(3))
-    grey = ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.float32)
+    grey: Floats = np.floor(picture.astype(np.float32) @ _GREY)
     rows, columns = grey.shape[0] // _CELL, grey.shape[1] // _CELL
     tiles = grey[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL).transpose(0, 2, 1, 3)
     cells: Floats = tiles.reshape(rows, columns, _CELL * _CELL)
-    step = np.zeros((rows, columns), np.float32) if last is None else np.abs(cells - last.cells).mean(2)
-    levels = cells.mean(2)
+    step = np.zeros((rows, columns), np.float32) if last is None else _means(np.abs(cells - last.cells))
+    levels = _means(cells)
     light = float(levels.mean())
-    bins = (red & 0xE0) << 1 | (green & 0xE0) >> 2 | blue >> 5
+    bins = ((picture & 0xE0).astype(np.float32) @ _BINS).astype(np.intp)
     return _Frame(
-        sample.at, _shares(bins, 512), cells, cells.std(2) > _INK, step, light, _edges(grey), levels - np.float32(light)
+        sample.at,
+        _shares(bins, 512),
+        cells,
+        _spread(cells, levels) > _INK**2,
+        step,
+        _moving(step),
+        light,
+        _edges(grey),
+        levels - np.float32(light),
     )
 
 
-def _moving(look: _Frame) -> float:
-    """Return the share of the picture that changes from one sample to the next."""
-    return float((look.step > _CALM).mean())
+def _means(cells: Floats) -> Floats:
+    """Return the mean of each cell."""
+    return np.asarray((cells @ _ONES) / np.float32(_ONES.size))
+
+
+def _spread(cells: Floats, levels: Floats) -> npt.NDArray[np.float64]:
+    """Return the variance of each cell."""
+    squares = np.einsum("ijk,ijk->ij", cells, cells).astype(np.float64) / _ONES.size
+    return np.asarray(squares - levels.astype(np.float64) ** 2)
+
+
+def _moving(step: Floats) -> float:
+    return float((step > _CALM).mean())
 
 
 def _quiet(look: _Frame) -> _Frame:
-    return replace(look, step=np.zeros_like(look.step))
+    return replace(look, step=np.zeros_like(look.step), moving=0.0)
 
 
 def _shares(bins: npt.NDArray[np.integer[Any]], number: int) -> Floats:
@@ -179,20 +210,19 @@ def _shares(bins: npt.NDArray[np.integer[Any]], number: int) -> Floats:
 
 
 def _edges(grey: Floats) -> Floats:
-    small = grey[::2, ::2]
-    across = np.searchsorted(_EDGES, (small[:-1, 1:] - small[:-1, :-1]).ravel())
-    down = np.searchsorted(_EDGES, (small[1:, :-1] - small[:-1, :-1]).ravel())
-    return _shares(across * 5 + down, 25)
+    small = grey[::2, ::2].astype(np.intp)
+    corner = small[:-1, :-1] - 255
+    return _shares(_EDGE_BIN[small[:-1, 1:] - corner] * 5 + _EDGE_BIN[small[1:, :-1] - corner], 25)
 
 
 def _distance(one: _Frame, other: _Frame) -> float:
     """Return the share of pixels that change their colour bin, 0 to 1."""
-    return float(np.abs(one.colours - other.colours).sum() / 2)
+    return 0.0 if one.cells is other.cells else float(np.abs(one.colours - other.colours).sum() / 2)
 
 
 def _other_edges(one: _Frame, other: _Frame) -> float:
     """Return the share of pixels that change their bin of edges, 0 to 1."""
-    return float(np.abs(one.edges - other.edges).sum() / 2)
+    return 0.0 if one.cells is other.cells else float(np.abs(one.edges - other.edges).sum() / 2)
 
 
 def _other_layout(one: _Frame, other: _Frame) -> float:
@@ -200,6 +230,8 @@ def _other_layout(one: _Frame, other: _Frame) -> float:
 
     0.0 where the picture only gains or loses contrast.
     """
+    if one.cells is other.cells:
+        return 0.0
     share = float((np.abs(one.layout - other.layout) > _PALE).mean())
     if share <= _JUMP:
         return share
@@ -285,11 +317,13 @@ def _gone(looks: Sequence[_Frame], old: int, new: int, *, half: float) -> tuple[
 
     None where less than the share ``half`` of the picture stands before and after, or fewer than three cells lost letters.
     """
+    if looks[old].cells is looks[new].cells:  # one picture that stands
+        return None
     around = [look.step for look in (*looks[old - 4 : old + 1], *looks[new + 1 : new + 5])]
     calm: Flags = np.maximum.reduce(around) < _CALM
     if calm.mean() < half:
         return None
-    changed: Flags = calm & (np.abs(looks[new].cells - looks[old].cells).mean(2) > _CHANGED)
+    changed: Flags = calm & (_means(np.abs(looks[new].cells - looks[old].cells)) > _CHANGED)
     gone: Flags = changed & looks[old].ink
     return None if gone.sum() < 3 else (gone, changed, int((calm & looks[old].ink).sum()))
 
