@@ -66,6 +66,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``local/analysis/answer``    answers: free text, and values that fit a JSON schema
 ``local/analysis/ranking``   search hits and classes, ranked by evidence
 ``local/analysis/plugins``   optional readers that need a program of their own
+``local/analysis/plugins/meaning``  sentence vectors, by which a search finds meaning
 ``local/analysis/plugins/model``  a model of the user's own: chat, checks, answers written from evidence
 ``local/state``              its database, ledger and full-text index
 ``local/demo``               the demo's videos and their texts

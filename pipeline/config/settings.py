@@ -191,6 +191,7 @@ class PlatformSection(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=64)
+    meaning: str = Field(default="auto", min_length=1)
     model: ModelSection = ModelSection()
 
 

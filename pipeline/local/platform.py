@@ -10,6 +10,7 @@ import anyio
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError
+from pipeline.local.analysis.plugins.meaning.models import find_folder
 from pipeline.local.analysis.plugins.model.chat import ChatClient
 from pipeline.local.analysis.plugins.model.endpoint import ModelEndpoint
 from pipeline.local.analysis.plugins.model.seer import ModelSeer
@@ -21,6 +22,7 @@ from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.faults import Faults
 from pipeline.local.api.http.gate import Counters, Gate
 from pipeline.local.api.http.responses import VERSION
+from pipeline.local.jobs.meaning import MeaningIndex
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.worker import BackgroundWork
@@ -51,6 +53,7 @@ class LocalPlatform:
         media: folder of files named by YouTube id, which stand for YouTube's on v1.2.
         fetch: gets what is not in that folder; without it such an address is refused.
         model: writes the answers from the evidence; without one they are quoted and measured.
+        meaning: folder of a sentence model, ``auto`` for the installed one, ``none``: searches find words only.
 
     Raises on entering:
         Busy: another process serves the folder.
@@ -74,6 +77,7 @@ class LocalPlatform:
         media: Path | None = None,
         fetch: Fetch | None = None,
         model: ModelEndpoint | None = None,
+        meaning: str = "none",
     ) -> None:
         if not token:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
@@ -88,8 +92,9 @@ class LocalPlatform:
         if model is not None and self._chat is not None:
             writer = ModelWriter(model, self._chat, self._pool)
             seer = ModelSeer(model, self._chat, self._pool) if model.images else None
+        by_meaning = MeaningIndex(self._state, self._pool, clock, meaning) if find_folder(meaning) is not None else None
         self._work = BackgroundWork(
-            self._state, self._pool, clock, limits, policy, workers, library, fetch, writer, seer
+            self._state, self._pool, clock, limits, policy, workers, library, fetch, writer, seer, by_meaning
         )
         self._gate = Gate(token=token, faults=faults or Faults(), clock=clock, host=host)
         self._context = ApiContext(
@@ -102,6 +107,7 @@ class LocalPlatform:
             library,
             fetches=fetch is not None,
             sees=seer is not None,
+            meaning=by_meaning,
         )
         self._gate.app = build_application(self._context)
         headers = [("X-Api-Version", VERSION)]

@@ -60,6 +60,7 @@ class ChildProcess:
         """
         kept = log.without_secrets(os.environ)
         environment = {k: v for k, v in kept.items() if not k.startswith("TWELVELABS_API_KEY")}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: one worker uses one core
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
                 [sys.executable, "-P", "-m", module],

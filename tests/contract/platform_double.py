@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.local.analysis.protocol import (
     Clip,
     ProbedFile,
     Reply,
+    SentenceVectors,
     VideoWords,
     truncated,
 )
@@ -70,6 +71,9 @@ class Canned:
         self.size = size
         self.asked: list[AnalysisRequest] = []
         self.title = ""  #: in every container
+        self.model: str | None = "canned 1"  #: the sentence model; None: it cannot be used
+        self.meanings: dict[str, str] = {}  #: word -> what it means
+        self.encoded: list[list[str]] = []
         self.shown: list[tuple[float, float, str]] = []  #: on-screen text of every video
 
     def probe(self, path: Path) -> ProbedFile:
@@ -102,6 +106,18 @@ class Canned:
         end = self.seconds if request.end is None else min(request.end, self.seconds)
         shots = (Clip("shot", 0.0, 4.0, "Shot 1."), Clip("shot", 4.0, 8.0, "Shot 2."))
         return Brief(request.start or 0.0, end, (*shots, *self.words(request).of("sentence")), (1.0, 5.0))
+
+    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
+        """One number a concept: what ``meanings`` gives a word, else none."""
+        self.encoded.append(list(texts))
+        if self.model is None:
+            raise AnalysisRefused("meaning_unavailable", f"{folder} holds no sentence model")
+        kinds = sorted(set(self.meanings.values()))
+        rows = []
+        for text in texts:
+            said = {self.meanings[word] for word in text.lower().split() if word in self.meanings}
+            rows.append(bytes(round(127 / max(1, len(said)) ** 0.5) * (kind in said) for kind in kinds))
+        return SentenceVectors(self.model, tuple(rows))
 
     def picture(self, path: Path, at: float) -> bytes:
         return f"picture at {at:g}".encode()

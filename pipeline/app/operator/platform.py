@@ -58,6 +58,7 @@ async def platform(
             fetch=fetcher(settings, youtube, clock, Random()),
             limits=OWN_LIMITS,
             model=model_endpoint(settings),
+            meaning=settings.platform.meaning,
         )
         async with served:
             ready(served.base_url, token if settings.api_key is None else "")

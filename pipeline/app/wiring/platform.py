@@ -74,7 +74,7 @@ async def open_platform(
                 fetch = fetcher(settings, youtube, clock, rng)
             server = LocalPlatform(
                 folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch, limits=OWN_LIMITS,
-                model=model_endpoint(settings),
+                model=model_endpoint(settings), meaning=own.meaning,
             )  # fmt: skip
             await stack.enter_async_context(server)
             client = _client(plan, server.base_url, token, journal, clock, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.local.analysis.protocol import (
     Brief,
     ProbedFile,
     Reply,
+    SentenceVectors,
     VideoWords,
     dispatch,
 )
@@ -34,8 +35,11 @@ class AnalysisPool(ABC):
     """
 
     @abstractmethod
-    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Do ``probe``, ``picture``, ``answer``, ``words`` or ``brief``."""
+    async def call(self, do: str, data: Mapping[str, Json], *, quick: bool = False) -> Json:
+        """Do ``probe``, ``picture``, ``answer``, ``words``, ``brief`` or ``vectors``.
+
+        Where ``quick`` is set, it does not wait for a long analysis.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -43,7 +47,7 @@ class AnalysisPool(ABC):
 
     async def probe(self, path: Path) -> ProbedFile:
         """Probe a file."""
-        return ProbedFile(**await self.call("probe", {"path": str(path)}))
+        return ProbedFile(**await self.call("probe", {"path": str(path)}, quick=True))
 
     async def answer(self, request: AnalysisRequest) -> Reply:
         """Answer a question."""
@@ -59,7 +63,12 @@ class AnalysisPool(ABC):
 
     async def picture(self, path: Path, at: float) -> bytes:
         """Return the picture at a time as a JPEG."""
-        return base64.b64decode(await self.call("picture", {"path": str(path), "at": at}))
+        return base64.b64decode(await self.call("picture", {"path": str(path), "at": at}, quick=True))
+
+    async def vectors(self, texts: Sequence[str], folder: str, *, quick: bool = False) -> SentenceVectors:
+        """Return the vectors of texts by a model, ``auto`` or the folder of one."""
+        data = {"texts": list(texts), "folder": folder}
+        return SentenceVectors.from_json(await self.call("vectors", data, quick=quick))
 
 
 class ThreadPool(AnalysisPool):
@@ -69,7 +78,7 @@ class ThreadPool(AnalysisPool):
         self._analyzer = analyzer
         self._room = anyio.CapacityLimiter(workers + 1)
 
-    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
+    async def call(self, do: str, data: Mapping[str, Json], *, quick: bool = False) -> Json:
         return await anyio.to_thread.run_sync(
             dispatch, self._analyzer, do, data, limiter=self._room, abandon_on_cancel=True
         )
@@ -81,7 +90,7 @@ class ThreadPool(AnalysisPool):
 class ProcessPool(AnalysisPool):
     """For the real analysis: a crash takes one process, not the server.
 
-    Probes and pictures have a slot of their own and never wait for a long analysis.
+    Quick questions have a slot of their own and never wait for a long analysis.
     """
 
     def __init__(self, workers: int, log: Path) -> None:
@@ -91,8 +100,8 @@ class ProcessPool(AnalysisPool):
         self._idle: list[ChildProcess] = []
         self._all: set[ChildProcess] = set()
 
-    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        async with self._quick if do in ("probe", "picture") else self._long:
+    async def call(self, do: str, data: Mapping[str, Json], *, quick: bool = False) -> Json:
+        async with self._quick if quick else self._long:
             worker = self._idle.pop() if self._idle else await self._spawn()
             try:
                 found = await worker.ask({"do": do, "data": dict(data)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -124,6 +124,23 @@ class Brief:
         return cls(data["start"], data["end"], clips, tuple(data["calm"]))
 
 
+@dataclass(frozen=True, slots=True)
+class SentenceVectors:
+    """Vectors of texts, in their order; vectors of different models cannot be compared."""
+
+    model: str
+    rows: tuple[bytes, ...]  #: one signed byte a number
+
+    def to_json(self) -> dict[str, Json]:
+        """Return JSON values."""
+        return {"model": self.model, "rows": [base64.b64encode(row).decode() for row in self.rows]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> SentenceVectors:
+        """Read back what :meth:`to_json` has made."""
+        return cls(data["model"], tuple(base64.b64decode(row) for row in data["rows"]))
+
+
 class Analyzer(Protocol):
     """An analysis; its blocking calls raise :class:`AnalysisRefused`."""
 
@@ -147,6 +164,10 @@ class Analyzer(Protocol):
         """Return the picture at a time, seconds, as a JPEG."""
         ...
 
+    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
+        """Return the vectors of texts by a model, ``auto`` or the folder of one."""
+        ...
+
 
 def count_tokens(text: str) -> int:
     """Return the length in tokens as this platform counts them: four characters each."""
@@ -167,6 +188,8 @@ def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
         return asdict(analyzer.probe(Path(data["path"])))
     if do == "picture":
         return base64.b64encode(analyzer.picture(Path(data["path"]), data["at"])).decode()
+    if do == "vectors":
+        return analyzer.vectors(data["texts"], data["folder"]).to_json()
     request = AnalysisRequest.from_json(data)
     if do == "brief":
         return asdict(analyzer.brief(request))

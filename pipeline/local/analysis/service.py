@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.core.model import Json
@@ -16,6 +18,8 @@ from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.extract import media, reader
+from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder
+from pipeline.local.analysis.plugins.meaning.models import INSTALL, UnusableModel, find_folder, open_model
 from pipeline.local.analysis.protocol import (
     AnalysisRefused,
     AnalysisRequest,
@@ -23,6 +27,7 @@ from pipeline.local.analysis.protocol import (
     Clip,
     ProbedFile,
     Reply,
+    SentenceVectors,
     VideoWords,
     count_tokens,
     truncated,
@@ -84,6 +89,10 @@ class LocalAnalysis:
         ordered = sorted(clips, key=lambda clip: (clip.start, clip.end))
         return Brief(summary.start, summary.end, tuple(ordered), tuple(calm_moments(summary.shots, content.motion)))
 
+    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
+        encoder = _encoder(folder)
+        return SentenceVectors(encoder.model.id, tuple(row.tobytes() for row in encoder.encode(texts)))
+
     def picture(self, path: Path, at: float) -> bytes:
         found = media.jpeg_at(path, at, half_turn=reader.is_turned_wrongly(path, at))
         if found is None:
@@ -105,6 +114,17 @@ def build_answer(content: ExtractedContent, request: AnalysisRequest) -> str:
     if request.schema is None:
         return reply(summary, request.prompt)
     return json.dumps(fill(request.schema, summary, request.prompt), ensure_ascii=False)
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: str) -> SentenceEncoder:
+    try:
+        found = find_folder(folder)
+        if found is None:
+            raise UnusableModel(f"no sentence model is installed ({INSTALL})")
+        return SentenceEncoder(open_model(found, trusted=folder != "auto"))
+    except UnusableModel as error:
+        raise AnalysisRefused("meaning_unavailable", str(error)) from None
 
 
 def _extract(request: AnalysisRequest) -> ExtractedContent:

@@ -20,6 +20,7 @@ from pipeline.core.clock import Clock
 from pipeline.local.api.http.gate import Gate
 from pipeline.local.api.http.responses import REACHED, STORAGE
 from pipeline.local.errors import ApiError
+from pipeline.local.jobs.meaning import MeaningIndex
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.worker import BackgroundWork
@@ -48,6 +49,7 @@ class ApiContext:
     library: MediaLibrary | None = None  #: files that stand for YouTube's
     fetches: bool = False  #: what the library lacks is fetched from YouTube
     sees: bool = False  #: the user's own model looks at pictures
+    meaning: MeaningIndex | None = None  #: where a search can find by meaning
     base_url: str = ""
 
     async def read(self, work: Callable[[Connection], T]) -> T:

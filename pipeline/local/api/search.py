@@ -1,7 +1,8 @@
 """Search over what is said and written, as both dialects do it.
 
 Sight and sound are refused, never answered by no hits.
-A score counts words, see :mod:`pipeline.local.state.fulltext`; it cannot be compared with the vendor's.
+A score counts words, see :mod:`pipeline.local.state.fulltext`; it cannot be compared with the vendor's. With a sentence model,
+what is nearest by meaning follows the clips with all or most of the words, and is called so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.core.model import Json
+from pipeline.local.analysis.protocol import SentenceVectors
 from pipeline.local.analysis.ranking import search_hits
 from pipeline.local.analysis.ranking.search_hits import ClipHit
 from pipeline.local.api.context import ApiContext
@@ -28,7 +30,7 @@ from pipeline.local.api.http.responses import json_response
 from pipeline.local.api.index_lookup import SHOWN, find_index
 from pipeline.local.api.model_options import find_unread, refuse_unread, resolve_options
 from pipeline.local.errors import ApiError, unsupported
-from pipeline.local.state import fulltext
+from pipeline.local.state import fulltext, vectors
 from pipeline.local.state.fulltext import Mode
 from pipeline.local.state.tables import VIDEOS, IndexRow, ResultPagesRow, VideoRow
 
@@ -69,6 +71,7 @@ class SearchRequest(Body):
         return False
 
 
+NEAREST = "nearest by meaning"  #: what a hit is called that need not have the words
 View: TypeAlias = Callable[[IndexRow, VideoRow, ClipHit, int], dict[str, Json]]
 
 
@@ -95,6 +98,9 @@ def _parse_json(text: str | None) -> Json:
 async def run_search(context: ApiContext, request: Request, search: SearchRequest, view: View) -> Response:
     """Search, keep what has more than one page, and return the first."""
     now, limits = context.clock.now(), context.limits
+    every = search.operator == "and" and len(set(search.search_options)) > 1
+    wants_meaning = context.meaning is not None and search.mode == "stems" and not every
+    meant = await context.meaning.query(search.text) if context.meaning is not None and wants_meaning else None
 
     def work(db: Connection) -> ResultPagesRow:
         index = find_index(db, search.index_id)
@@ -103,7 +109,9 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
         unread = find_unread(db, index.id, kinds, videos.values())
         refuse_unread(kinds, unread.values())
         hits = [
-            hit for hit in _hits(db, search, kinds) if search_hits.matches_filter(search.filter, videos[hit.video_id])
+            hit
+            for hit in _hits(db, search, kinds, meant)
+            if search_hits.matches_filter(search.filter, videos[hit.video_id])
         ]
         hits = hits[: limits.most_hits]
         views = [view(index, videos[hit.video_id], hit, rank) for rank, hit in enumerate(hits, 1)]
@@ -136,13 +144,15 @@ def thumbnail_view(context: ApiContext, index: IndexRow, video_id: str, start: f
     return {"thumbnail_url": context.thumbnail(video_id, (start + end) / 2)}
 
 
-def _hits(db: Connection, search: SearchRequest, kinds: list[str]) -> list[ClipHit]:
+def _hits(db: Connection, search: SearchRequest, kinds: list[str], meant: SentenceVectors | None) -> list[ClipHit]:
     found = []
     for kind in kinds:
         mode = search.mode if kind == "conversation" else "stems"
         found += fulltext.matches(db, search.index_id, [kind], search.text, mode)
     every = search.operator == "and" and len(set(search.search_options)) > 1
     hits = search_hits.hits_of_all(found, kinds) if every else search_hits.hits_of_any(found)
+    if meant is not None:
+        hits = search_hits.with_nearest(hits, vectors.nearest(db, search.index_id, kinds, meant.model, meant.rows[0]))
     return [hit for hit in hits if hit.score >= search.least]
 
 

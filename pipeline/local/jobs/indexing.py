@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
 from pipeline.local.analysis.plugins.model.seer import ModelSeer
 from pipeline.local.analysis.process_pool import AnalysisPool
-from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, Clip, VideoWords
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, SentenceVectors
+from pipeline.local.jobs import meaning
+from pipeline.local.jobs.meaning import MeaningIndex
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.database import PlatformDatabase
@@ -18,6 +21,7 @@ from pipeline.local.state.tables import ASSETS, VIDEOS, AssetRow, VideoRow
 
 STATUSES = ("validating", "pending", "queued", "indexing", "ready", "failed")
 FINAL = ("ready", "failed")
+_Clip: TypeAlias = tuple[str, float, float, str]  # kind, start, end, text
 _STEPS = ("pending", "queued", "indexing")
 
 
@@ -36,12 +40,14 @@ class VideoIndexer:
         clock: Clock,
         limits: PlatformLimits,
         seer: ModelSeer | None = None,
+        by_meaning: MeaningIndex | None = None,
     ) -> None:
         self._state = state
         self._pool = pool
         self._clock = clock
         self._limits = limits
         self._seer = seer
+        self._meaning = by_meaning
 
     async def index(self, key: str) -> None:
         """Take a video through the statuses to ready or failed."""
@@ -62,7 +68,10 @@ class VideoIndexer:
         except (AnalysisRefused, AnalysisCrashed):  # the API has no field for a reason; an asset says its own
             await self._put(dataclasses.replace(video, status="failed", updated=self._clock.now()))
             return
-        await self._finish(video, words, seen)
+        clips = [("conversation", c.start, c.end, c.text) for c in words.of("sentence")]
+        clips += [(c.kind, c.start, c.end, c.text) for c in (*words.of("text_in_video"), *seen)]
+        found = await self._meaning.encode([text for *_, text in clips]) if self._meaning is not None else None
+        await self._finish(video, words.unread, clips, found)
 
     def _validated(self, video: VideoRow, asset: AssetRow | None) -> VideoRow:
         """Return the video with its file's facts; raises AnalysisRefused where it cannot be indexed."""
@@ -97,11 +106,11 @@ class VideoIndexer:
 
         await self._state.write(work, durable=False)
 
-    async def _finish(self, video: VideoRow, words: VideoWords, seen: Sequence[Clip]) -> None:
+    async def _finish(
+        self, video: VideoRow, unread: Sequence[str], clips: Sequence[_Clip], found: SentenceVectors | None
+    ) -> None:
         now = self._clock.now()
-        done = dataclasses.replace(video, status="ready", updated=now, indexed=now, unread=list(words.unread))
-        clips = [("conversation", c.start, c.end, c.text) for c in words.of("sentence")]
-        clips += [(c.kind, c.start, c.end, c.text) for c in (*words.of("text_in_video"), *seen)]
+        done = dataclasses.replace(video, status="ready", updated=now, indexed=now, unread=list(unread))
 
         def work(db: sqlite3.Connection) -> None:
             present = VIDEOS.get(db, video.id)
@@ -109,6 +118,7 @@ class VideoIndexer:
                 return
             VIDEOS.put(db, dataclasses.replace(done, user_metadata=present.user_metadata))
             fulltext.add(db, video.index_id, video.id, clips)
+            meaning.keep(db, video.id, found)
             if video.task_id:  # an asset's indexing was entered when it was accepted
                 minutes = round(video.duration / 60, 4)
                 entry = ledger.LedgerEntry(now, "POST", "/v1.2/tasks", "indexed", video.id, video.filename, minutes)

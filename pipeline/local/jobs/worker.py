@@ -19,6 +19,7 @@ from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, R
 from pipeline.local.jobs.assets import AssetProcessor
 from pipeline.local.jobs.indexing import VideoIndexer, build_request
 from pipeline.local.jobs.knowledge import KnowledgeReader
+from pipeline.local.jobs.meaning import MeaningIndex
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.queue import JobQueue
 from pipeline.local.jobs.url_fetch import UrlPolicy
@@ -58,6 +59,7 @@ class BackgroundWork:
         fetch: Fetch | None = None,
         writer: ModelWriter | None = None,
         seer: ModelSeer | None = None,
+        meaning: MeaningIndex | None = None,
     ) -> None:
         self._state = state
         self._pool = pool
@@ -66,7 +68,8 @@ class BackgroundWork:
         self._writer = writer  #: where the user has a model
         self._processor = AssetProcessor(state, pool, limits, policy, library)
         self._fetcher = YouTubeFetcher(state, library, fetch, limits.task_bytes, clock)
-        indexer = VideoIndexer(state, pool, clock, limits, seer)
+        indexer = VideoIndexer(state, pool, clock, limits, seer, meaning)
+        self._meaning = meaning
         self._assets = JobQueue(
             state, clock, ASSETS, self._take_asset, at_once=2, unfinished=_PROCESSING, delay=limits.settle_seconds
         )
@@ -89,6 +92,8 @@ class BackgroundWork:
         async with anyio.create_task_group() as group:
             for queue in (self._videos, self._items, self._fetches, self._analyses, self._assets):
                 await group.start(queue.run)
+            if self._meaning is not None:
+                await group.start(self._meaning.run)
             task_status.started()
 
     async def _take_asset(self, key: str) -> None:

@@ -17,7 +17,7 @@ import anyio
 from filelock import FileLock, Timeout
 
 from pipeline.core.errors import Busy, ConfigError, StoreError
-from pipeline.local.state import fulltext, ledger
+from pipeline.local.state import fulltext, ledger, vectors
 from pipeline.local.state.tables import CHUNKS, SESSIONS, TABLES
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class PlatformDatabase:
                 f"{self.database}: written by a newer version ({version} > {_VERSION})", remedy="upgrade reelmill"
             )
         db.execute("BEGIN IMMEDIATE")
-        for statement in (ledger.DDL, *fulltext.DDL, *(part for table in TABLES for part in table.ddl)):
+        for statement in (ledger.DDL, *fulltext.DDL, *vectors.DDL, *(part for table in TABLES for part in table.ddl)):
             db.execute(statement)
         db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
         db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', ?)", [secrets.token_hex(32)])

@@ -3,7 +3,7 @@
 Stems are English (Porter).
 A hit's score counts words: 100 is a clip that has all of the query's words. Rare words count more, and words that are
 nowhere in the index count most, since they speak against every clip. bm25 decides between clips that have the same words.
-Nothing here knows synonyms.
+Nothing here knows synonyms; see :mod:`pipeline.local.state.vectors`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TIE = 0.15  # share of a score that bm25 may take
 
 @dataclass(frozen=True, slots=True)
 class ClipMatch:
-    """A clip that has words of the query; ``score`` is 0 to 100."""
+    """A clip that fits a query; ``score`` is 0 to 100."""
 
     video_id: str
     kind: str  #: conversation, text_in_video; visual or logo in the words of a model
@@ -45,6 +45,7 @@ class ClipMatch:
     end: float
     text: str
     score: float
+    by_meaning: bool = False  #: it need not have any of the words
 
 
 @dataclass(slots=True)

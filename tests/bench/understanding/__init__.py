@@ -8,6 +8,7 @@ import importlib
 #: part -> what it measures; each is a module here with ``report() -> None``
 PARTS = {
     "pictures": "borders of slides and shots, and the cost of reading a video beside that of decoding it",
+    "search": "queries in a talk's own words, and in others, with and without sentence vectors",
     "words": "chapters, digest, highlights and titles from captions alone, beside plain baselines",
 }
 

@@ -1,14 +1,15 @@
 """Talks with known truth: texts of our own, spoken at a made-up but realistic pace.
 
-A text is a file in ``texts``: title, ``## section``, one sentence a line, ``*`` before the section's key sentence, ``=``
-before each sentence of the summary that a person wrote. Its name ends in the language.
+A text is a file in ``texts``: title, ``## section``, one sentence a line, ``*`` before the section's key sentence, ``?``
+before a query in the section's own words, ``~`` before one that means the same in others, ``=`` before each sentence of the
+summary that a person wrote. Its name ends in the language.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class TalkSection:
     heading: str
     sentences: tuple[str, ...]
     key: int
+    literal: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,17 @@ def _parsed(path: Path) -> TalkText:
         elif line.startswith("= "):
             summary.append(line[2:])
         else:
-            head = sections.pop()
-            key = len(head.sentences) if line.startswith("* ") else head.key
-            sections.append(TalkSection(head.heading, (*head.sentences, line.removeprefix("* ")), key))
+            sections.append(_with_line(sections.pop(), line))
     return TalkText(name, language, title, tuple(sections), " ".join(summary))
+
+
+def _with_line(section: TalkSection, line: str) -> TalkSection:
+    if line.startswith("? "):
+        return replace(section, literal=(*section.literal, line[2:]))
+    if line.startswith("~ "):
+        return replace(section, synonyms=(*section.synonyms, line[2:]))
+    key = len(section.sentences) if line.startswith("* ") else section.key
+    return replace(section, sentences=(*section.sentences, line.removeprefix("* ")), key=key)
 
 
 def spoken(parts: Sequence[Sequence[str]], name: str, language: str, seed: int, *, gaps: bool = True) -> Talk:

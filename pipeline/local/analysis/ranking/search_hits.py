@@ -28,6 +28,11 @@ class ClipHit:
     by: tuple[ClipMatch, ...]
 
     @property
+    def by_meaning(self) -> bool:
+        """True where the words of the query need not be in it."""
+        return any(match.by_meaning for match in self.by)
+
+    @property
     def text(self) -> str:
         """The words that were found."""
         return " ".join(match.text for match in self.by)
@@ -69,6 +74,17 @@ def hits_of_all(found: Iterable[ClipMatch], kinds: Sequence[str]) -> list[ClipHi
             part = [joined for hit in part if (joined := _joined(hit, side[kind])) is not None]
         hits += part
     return _ordered(hits)
+
+
+def with_nearest(by_words: Iterable[ClipHit], nearest: Iterable[ClipMatch]) -> list[ClipHit]:
+    """Return word hits and the clips nearest by meaning, best first.
+
+    Clips with all or most of the words come first, by their scores. One that has words and is near counts once.
+    """
+    found: dict[tuple[str, str, float, float, str], ClipHit] = {}
+    for hit in _ordered([*by_words, *hits_of_any(nearest)]):
+        found.setdefault((hit.video_id, hit.by[0].kind, hit.start, hit.end, hit.text), hit)
+    return list(found.values())
 
 
 def _joined(hit: ClipHit, others: Sequence[ClipMatch]) -> ClipHit | None:

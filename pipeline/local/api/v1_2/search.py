@@ -17,7 +17,7 @@ from pipeline.local.api.http.fields import ONE_OF, OR_DEFAULT, Fraction
 from pipeline.local.api.http.query import parse_number
 from pipeline.local.api.http.responses import pick
 from pipeline.local.api.model_options import OPTIONS_V1_2
-from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
+from pipeline.local.api.search import NEAREST, SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.fulltext import Mode
 from pipeline.local.state.tables import IndexRow, VideoRow
@@ -90,6 +90,7 @@ async def _search(context: ApiContext, request: Request, search: SearchBody) -> 
             **pick(hit, "score", "start", "end", "video_id"),
             "metadata": [{"type": match.kind, "text": match.text} for match in hit.by],
             "confidence": confidence(hit.score, level),
+            **({"matched_by": NEAREST} if hit.by_meaning else {}),
             **({"modules": modules} if len(search.search_options) > 1 else {}),
             **thumbnail_view(context, index, hit.video_id, hit.start, hit.end),
         }

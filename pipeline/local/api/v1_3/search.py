@@ -16,7 +16,7 @@ from pipeline.local.api.http.bodies import parse
 from pipeline.local.api.http.fields import FormFlag, refuse
 from pipeline.local.api.http.responses import pick
 from pipeline.local.api.model_options import OPTIONS_V1_3
-from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
+from pipeline.local.api.search import NEAREST, SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
 from pipeline.local.state.fulltext import Mode
 from pipeline.local.state.tables import IndexRow, VideoRow
 
@@ -56,6 +56,7 @@ async def create_search(context: ApiContext, request: Request) -> Response:
             **pick(hit, "video_id", "start", "end"),
             "rank": rank,
             "transcription": hit.text,
+            **({"matched_by": NEAREST} if hit.by_meaning else {}),
             **({"user_metadata": video.user_metadata} if shown else {}),
             **thumbnail_view(context, index, hit.video_id, hit.start, hit.end),
         }

@@ -149,7 +149,8 @@ def _hit(body: JsonObject, video_id: str) -> SearchHit:
         score=body.number("score"),
         confidence=body.text("confidence"),
         text=" ".join(filter(None, (each.text("text").strip() for each in found))),
-        sources=tuple(dict.fromkeys(filter(None, (each.text("type") for each in found)))),
+        # How, beside where, is told by the local platform only.
+        sources=tuple(dict.fromkeys(filter(None, (*(each.text("type") for each in found), body.text("matched_by"))))),
         thumbnail=body.text("thumbnail_url"),
     )
 

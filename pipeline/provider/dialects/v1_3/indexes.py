@@ -148,5 +148,6 @@ def _hit(body: JsonObject, video_id: str) -> SearchHit:
         end=body.number("end"),
         rank=body.count("rank") or None,
         text=body.text("transcription").strip(),
+        sources=tuple(filter(None, [body.text("matched_by")])),  # told by the local platform only
         thumbnail=body.text("thumbnail_url"),
     )

@@ -1,0 +1,1 @@
+"""Sentence vectors, by which a search finds meaning. Nothing is fetched."""

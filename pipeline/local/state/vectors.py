@@ -1,0 +1,85 @@
+"""Vectors of clips, and the clips nearest to a query.
+
+A number is one signed byte. Vectors are compared one by one: a hundred thousand clips, some hundred hours of speech, take about
+a third of a second.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.local.state.fulltext import ClipMatch
+
+DDL = (
+    "CREATE TABLE IF NOT EXISTS clip_vectors"
+    " (seq INTEGER PRIMARY KEY, model TEXT NOT NULL, vector BLOB NOT NULL) STRICT",
+    "CREATE TRIGGER IF NOT EXISTS clips_forgotten AFTER DELETE ON clips BEGIN"
+    " DELETE FROM clip_vectors WHERE seq = old.seq; END",
+)
+LEAST_LIKE = 0.2  #: cosine below which nothing is near
+_AT_ONCE = 4096  # vectors in memory
+_DIGITS = 3  # of a cosine; further ones differ between machines
+_SCALE = 127.0 * 127.0
+_LEAST_SCORE, _SPAN = 45.0, 14.99  # of a nearest clip: "low" whatever the cosine, but above a few common words
+
+
+def put(db: sqlite3.Connection, model: str, rows: Sequence[tuple[int, bytes]]) -> None:
+    """Keep vectors of clips that are still there: (number of the clip, vector)."""
+    db.executemany(
+        "INSERT OR REPLACE INTO clip_vectors (seq, model, vector) SELECT seq, ?, ? FROM clips WHERE seq = ?",
+        [(model, vector, seq) for seq, vector in rows],
+    )
+
+
+def clips_of(db: sqlite3.Connection, video_id: str) -> list[int]:
+    """Return the numbers of a video's clips, as they were added."""
+    return [int(seq) for (seq,) in db.execute("SELECT seq FROM clips WHERE video_id = ? ORDER BY seq", [video_id])]
+
+
+def has_clips(db: sqlite3.Connection) -> bool:
+    """True if there is any clip that could have a vector."""
+    return db.execute("SELECT 1 FROM clips LIMIT 1").fetchone() is not None
+
+
+def missing(db: sqlite3.Connection, model: str, most: int) -> list[tuple[int, str]]:
+    """Return clips of indexes that have no vector of this model: (number, text)."""
+    rows = db.execute(
+        "SELECT c.seq, c.text FROM clips c LEFT JOIN clip_vectors v ON v.seq = c.seq AND v.model = ?"
+        " WHERE v.seq IS NULL AND c.video_id IN (SELECT id FROM videos) ORDER BY c.seq LIMIT ?",
+        [model, most],
+    )
+    return [(int(seq), str(text)) for seq, text in rows]
+
+
+def nearest(
+    db: sqlite3.Connection, index_id: str, kinds: Sequence[str], model: str, query: bytes, most: int = 10
+) -> list[ClipMatch]:
+    """Return the clips of an index that are nearest to a query, best first.
+
+    Their score, 48 to 60, is a low one: that they are the nearest does not mean that they are near.
+    """
+    wanted = np.frombuffer(query, dtype=np.int8).astype(np.float32)
+    rows = db.execute(
+        "SELECT c.seq, v.vector FROM clips c JOIN clip_vectors v ON v.seq = c.seq"
+        f" WHERE c.index_id = ? AND c.kind IN ({', '.join('?' * len(kinds))}) AND v.model = ?",
+        [index_id, *kinds, model],
+    )
+    best: list[tuple[float, int]] = []
+    while chunk := rows.fetchmany(_AT_ONCE):
+        table = np.frombuffer(b"".join(vector for _, vector in chunk), dtype=np.int8).reshape(len(chunk), -1)
+        likeness = np.round(table.astype(np.float32) @ wanted / _SCALE, _DIGITS)
+        near = np.flatnonzero(likeness >= LEAST_LIKE)
+        best = heapq.nsmallest(most, [*best, *((-float(likeness[n]), int(chunk[n][0])) for n in near)])
+    return [_match(db, seq, -minus) for minus, seq in best]
+
+
+def _match(db: sqlite3.Connection, seq: int, likeness: float) -> ClipMatch:
+    video_id, kind, start, until, text = db.execute(
+        "SELECT video_id, kind, start, until, text FROM clips WHERE seq = ?", [seq]
+    ).fetchone()
+    score = round(_LEAST_SCORE + _SPAN * min(1.0, likeness), 2)
+    return ClipMatch(video_id, kind, start, until, text, score, by_meaning=True)
