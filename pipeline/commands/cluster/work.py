@@ -9,6 +9,7 @@ import typer
 from pipeline import app
 from pipeline.commands.shared import options
 from pipeline.commands.shared.runner import Invocation, command, display
+from pipeline.core.exit_codes import ExitCode
 
 
 @command("state", "output", "quiet", "progress")
@@ -40,14 +41,17 @@ def work(
     """
     from pipeline.present.tables.run import run_table
 
-    report = given.call(
-        lambda settings: app.work(
-            settings,
-            options.read_names(lanes) or [],
-            until_idle=until_idle,
-            watch=None if given.quiet else display(settings),
+    try:
+        report = given.call(
+            lambda settings: app.work(
+                settings,
+                options.read_names(lanes) or [],
+                until_idle=until_idle,
+                watch=None if given.quiet else display(settings),
+            )
         )
-    )
+    except KeyboardInterrupt:  # told to stop before it had begun, or when it was through
+        return ExitCode.DONE
     if report.exit_code or not given.quiet:
         given.show(report, lambda: run_table(report))
     return report.exit_code

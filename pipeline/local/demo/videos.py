@@ -60,7 +60,7 @@ def make_scenes(folder: Path) -> list[Path]:
     for paper, script in enumerate(load_scripts()):
         for number, scene in enumerate(script.scenes, 1):
             part = DemoScript(f"{script.name}-{number}", f"{script.title}: {scene.heading}", (scene,))
-            made.append(_film(folder / f"{part.name}.mp4", part, paper))
+            made.append(_film(folder / f"{part.name}.mp4", part, paper, (640, 360)))
     return made
 
 
@@ -114,7 +114,7 @@ def make_slides(
     return path
 
 
-def _film(path: Path, script: DemoScript, paper: int) -> Path:
+def _film(path: Path, script: DemoScript, paper: int, size: tuple[int, int] = (1280, 720)) -> Path:
     """Turn a script into a video; sentences stand as long as speech takes."""
     captions: list[Cue] = []
     spans: list[float] = []
@@ -128,7 +128,7 @@ def _film(path: Path, script: DemoScript, paper: int) -> Path:
         at = round((at + 0.4) * 5) / 5  # slides change on a picture of the 5 per second
         spans.append(at - begin)
     slides = [(scene.heading, scene.lines) for scene in script.scenes]
-    return make_slides(path, slides, spans, captions, (1280, 720), 5, paper, title=script.title, tone=True)
+    return make_slides(path, slides, spans, captions, size, 5, paper, title=script.title, tone=True)
 
 
 def _repeats(spans: Sequence[float], fps: int) -> list[int]:
