@@ -72,16 +72,16 @@ def rare_states(which: ItemQuery) -> tuple[str, ...]:
 
 
 def find_ids(
-    which: ItemQuery, *, rare: Sequence[str], few: bool = False, newest: bool = True
+    which: ItemQuery, *, rare: Sequence[str], few: bool = False, indexed: bool = True
 ) -> tuple[str, dict[str, Json]]:
     """Return a query for the ids of the items in order, and its parameters.
 
     ``rare``: the few tasks in these states are looked up, instead of every done item; ``few``: those whose keys begin as
-    asked. ``newest``: of the newest schema.
+    asked. ``indexed``: the file has an index of names.
     """
     wanted = which.standing or ("done", "working", "failed", "held", "cancelled")
     values: dict[str, Json] = {"ignored": to_json(list(which.ignored)), "rare": to_json(list(rare))}
-    found = [_mention(text, at, values, newest=newest) for at, text in enumerate(which.mentions)]
+    found = [_mention(text, at, values, indexed=indexed) for at, text in enumerate(which.mentions)]
     texts_of = f"WITH {', '.join(found)} " if found else ""
     also = [f"item.id IN mention{at}" for at in range(len(found))]
     if which.begins:
@@ -104,13 +104,13 @@ def find_ids(
     return f"{texts_of}SELECT id FROM ({titled}) ORDER BY title COLLATE NOCASE, id", values
 
 
-def _mention(text: str, at: int, values: dict[str, Json], *, newest: bool) -> str:
+def _mention(text: str, at: int, values: dict[str, Json], *, indexed: bool) -> str:
     """Return a table of the items with this text in a name.
 
     The names of their results count, too.
     """
-    own = named("kind = 'item'", [text], values, newest=newest, first=at)
-    written = named("kind = 'publish'", [text], values, newest=newest, column="subject", first=at)
+    own = named("kind = 'item'", [text], values, indexed=indexed, first=at)
+    written = named("kind = 'publish'", [text], values, indexed=indexed, column="subject", first=at)
     of_results = f"""
         SELECT id FROM task WHERE kind = 'item' AND subject <> '' AND subject IN ({" UNION ALL ".join(written)})
     """

@@ -21,7 +21,7 @@ class Connection(aiosqlite.Connection):
     which is why ``pyproject.toml`` pins aiosqlite to one minor release. What is one statement uses the public calls.
     """
 
-    newest = True  #: the file has the newest schema; False: a reader looks at one of an older release
+    indexed = True  #: the file has the indices that queries name; False: a reader looks at one of an early release
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in the connection's thread."""

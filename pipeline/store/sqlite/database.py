@@ -130,7 +130,7 @@ async def _connect(address: str, path: Path, lock_seconds: float, prepare: Prepa
 
 async def _set_up(connection: Connection, path: Path) -> None:
     # First check whose file it is: nothing is changed in one that is not ours.
-    await schema.check(connection, path)
+    behind = await schema.check(connection, path)
     mode = next(iter(await connection.execute_fetchall("PRAGMA journal_mode = WAL")))[0]
     if mode != "wal":
         raise StoreError(
@@ -139,9 +139,22 @@ async def _set_up(connection: Connection, path: Path) -> None:
             remedy="Put the state folder on a local disk; network disks are not supported.",
         )
     # FULL: a commit that was answered survives a power cut, or a paid call could be made again.
-    for pragma in ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -16000", "journal_size_limit = 67108864"):
+    for pragma in ("synchronous = FULL", "cache_size = -16000", "journal_size_limit = 67108864"):
         await connection.execute(f"PRAGMA {pragma}")
-    await schema.migrate(connection, path)
+    if behind:  # an index of a million rows is sorted, which is no matter of memory
+        await _execute(connection, queries.BESIDE, path)
+        await schema.migrate(connection, path)
+    await _execute(connection, queries.NO_LONGER_BESIDE, path)
+
+
+async def _execute(connection: Connection, statements: Sequence[str], path: Path) -> None:
+    for statement in statements:
+        await connection.execute(statement.format(folder=_folder_of(path)))
+
+
+def _folder_of(path: Path) -> str:
+    """Return the folder that a file is in, as SQL quotes it."""
+    return str(path.absolute().parent).replace("'", "''")
 
 
 async def _look(connection: Connection, path: Path) -> None:
@@ -257,7 +270,7 @@ class SqliteDatabase(SqliteRecords):
         return await self._writing().transaction(partial(_forget, ids, name, f"forgotten/{encode_name(stamp)}/"))
 
     async def compact(self) -> None:
-        folder = str(self._path.absolute().parent).replace("'", "''")
+        folder = _folder_of(self._path)
         for statement in queries.COMPACT:
             await self._writing().statement(statement.format(folder=folder))
 

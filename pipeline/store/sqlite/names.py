@@ -18,7 +18,7 @@ _OPEN = "state IN ('pending', 'running', 'failed', 'cancelled', 'held')"
 
 
 def named(
-    where: str, texts: Sequence[str], values: dict[str, Json], *, newest: bool, column: str = "id", first: int = 0
+    where: str, texts: Sequence[str], values: dict[str, Json], *, indexed: bool, column: str = "id", first: int = 0
 ) -> list[str]:
     """Return queries for tasks with a text in a name.
 
@@ -34,7 +34,7 @@ def named(
     fits = " OR ".join(f"{NAMES} LIKE {mark} ESCAPE '^'" for mark in marks if mark[1] == "t" or _differ(mark, values))
     # Cheaper than the names, and true wherever they are.
     near = " OR ".join(f"data LIKE :near{number} ESCAPE '^' OR key LIKE :text{number} ESCAPE '^'" for number in numbers)
-    index = " INDEXED BY task_named" if newest else ""
+    index = " INDEXED BY task_named" if indexed else ""
     return [
         f"SELECT {column} FROM task{index} WHERE {where} AND state = 'done' AND {NAMED_KINDS} AND ({fits})",
         f"SELECT {column} FROM task WHERE {where} AND {_OPEN} AND {NAMED_KINDS} AND ({near}) AND ({fits})",

@@ -182,10 +182,11 @@ FORGET = "DELETE FROM task WHERE id IN (SELECT value FROM json_each(?))"
 FORGET_RESULTS = "DELETE FROM result WHERE subject = ? AND subject <> ''"
 #: Give the ledger's entries of a video names that no later call has.
 RENAME_SPENDS = "UPDATE spend SET key = ?2 || key WHERE subject = ?1 AND subject <> '' AND key NOT LIKE 'forgotten/%'"
-#: Write the file again without unused pages, then the log into it. What is on its way lies beside the database.
-COMPACT = (
-    "PRAGMA temp_store_directory = '{folder}'", "PRAGMA temp_store = FILE", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)",
-)  # fmt: skip
+#: Let what is sorted or copied lie beside the database, however large it is; and no longer.
+BESIDE = ("PRAGMA temp_store_directory = '{folder}'", "PRAGMA temp_store = FILE")
+NO_LONGER_BESIDE = ("PRAGMA temp_store_directory = ''", "PRAGMA temp_store = MEMORY")
+#: Write the file again without unused pages, then the log into it.
+COMPACT = (*BESIDE, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", *NO_LONGER_BESIDE)
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 #: Remember nothing under a name any more.

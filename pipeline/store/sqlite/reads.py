@@ -108,8 +108,8 @@ SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_due WHERE state = 'p
 UNION ALL
 SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_lease WHERE state = 'running' GROUP BY lane
 UNION ALL
-SELECT 'trouble', trouble_code, '', count(*) FROM task INDEXED BY task_trouble
-WHERE trouble_code IS NOT NULL AND state IN ('failed', 'held') GROUP BY trouble_code
+SELECT 'trouble', trouble_code, '', count(*) FROM task{by_stop}
+WHERE state IN ('failed', 'held') AND trouble_code IS NOT NULL GROUP BY state, kind, trouble_code
 """
 
 #: Pending tasks in groups that are alike, each with its oldest task.
@@ -192,10 +192,10 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def selected(which: Selection, *, newest: bool = True) -> tuple[str, dict[str, Json]]:
+def selected(which: Selection, *, indexed: bool = True) -> tuple[str, dict[str, Json]]:
     """Return a query for the ids of a selection, and its parameters.
 
-    ``newest``: of the newest schema; a file of an older release has not all indices.
+    ``indexed``: the file has an index of names; one of an early release has not.
     """
     where = ["id > :after_id"]
     values: dict[str, Json] = {"after_id": which.after_id, "limit": which.limit or -1}
@@ -215,7 +215,7 @@ def selected(which: Selection, *, newest: bool = True) -> tuple[str, dict[str, J
         where.append("subject >= :begins AND subject < :begins || char(1114111)")
         values["begins"] = which.begins
     if which.mentions:
-        found = " UNION ALL ".join(named(" AND ".join(where), which.mentions, values, newest=newest))
+        found = " UNION ALL ".join(named(" AND ".join(where), which.mentions, values, indexed=indexed))
         return f"SELECT id FROM ({found}) ORDER BY id LIMIT :limit", values
     return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
 
@@ -232,7 +232,7 @@ class SqliteRecords:
 
     def __init__(self, reader: Connection, path: Path) -> None:
         self._reader = reader
-        self._newest = reader.newest
+        self._indexed = reader.indexed
         self._path = path
         self._closed = False
         # Reads that arrive while the connection is busy share the next hop to its thread.
@@ -266,7 +266,7 @@ class SqliteRecords:
         return []
 
     async def tasks(self, which: Selection) -> list[Task]:
-        query, values = selected(which, newest=self._newest)
+        query, values = selected(which, indexed=self._indexed)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
@@ -288,16 +288,16 @@ class SqliteRecords:
     async def counts(self) -> Counts:
         by: defaultdict[str, dict[str, int]] = defaultdict(dict)
         in_lane: defaultdict[str, int] = defaultdict(int)
-        troubles: dict[str, int] = {}
-        for what, name, state, number in await self._read(COUNTS):
+        troubles: defaultdict[str, int] = defaultdict(int)
+        for what, name, state, number in await self._read(tallies.of_schema(COUNTS, indexed=self._indexed)):
             match what:
                 case "task":
                     by[name][state] = number
                 case "lane":
                     in_lane[name] += number
                 case _:
-                    troubles[name] = number
-        return Counts(dict(by), dict(in_lane), troubles)
+                    troubles[name] += number
+        return Counts(dict(by), dict(in_lane), dict(troubles))
 
     async def pending(self, now: float) -> list[PendingGroup]:
         rows = await self._read(PENDING, {"now": now})
@@ -305,13 +305,13 @@ class SqliteRecords:
 
     async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
         sql = tallies.TALLY_VIDEOS if by_video else tallies.TALLY
-        row = (await self._read(tallies.of_schema(sql, newest=self._newest)))[0]
+        row = (await self._read(tallies.of_schema(sql, indexed=self._indexed)))[0]
         return dict(zip(_WORDS, row, strict=True))
 
     async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
         values = {"kinds": to_json(list(kinds)), "ignored": to_json(list(ignored))}
-        by_class = await self._read(tallies.of_schema(tallies.STOPPED_CLASSES, newest=self._newest), values)
-        items = await self._read(tallies.of_schema(tallies.STOPPED_ITEMS, newest=self._newest), values)
+        by_class = await self._read(tallies.of_schema(tallies.STOPPED_CLASSES, indexed=self._indexed), values)
+        items = await self._read(tallies.of_schema(tallies.STOPPED_ITEMS, indexed=self._indexed), values)
         classes = {row[1] or "unknown": row[2] for row in by_class if not row[0]}
         return Stopped(items[0][0], classes, sum(row[2] for row in by_class if row[0]))
 
@@ -342,7 +342,7 @@ class SqliteRecords:
         if rare and (await self._read(catalog.COUNT_FEW, (to_json(list(rare)),)))[0][0] > catalog.FEW:
             rare = ()
         beginning = (await self._read(catalog.COUNT_BEGINNING, {"begins": which.begins}))[0][0] if which.begins else 0
-        found = catalog.find_ids(which, rare=rare, few=beginning <= catalog.FEW, newest=self._newest)
+        found = catalog.find_ids(which, rare=rare, few=beginning <= catalog.FEW, indexed=self._indexed)
         with translate_errors(self._path):
             ids = await self._reader.run(lambda db: db.execute(*found))
         try:

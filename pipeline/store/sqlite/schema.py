@@ -172,8 +172,22 @@ m007 = Migration(
     # Body and meta of a row in few bytes, or NULL; see ``packing``. What is there stays as it is: nothing is written anew.
     ("ALTER TABLE result ADD COLUMN packed BLOB",),
 )
+m008 = Migration(
+    "fewer indices written by each step",
+    # A state changes nine times for a video, and each index that holds it is written each time.
+    (
+        "DROP INDEX task_trouble",
+        "CREATE INDEX task_trouble ON task (trouble_code) WHERE trouble_code IS NOT NULL",  # retry --class
+        "DROP INDEX task_subject",
+        "CREATE INDEX task_subject ON task (subject, kind)",  # selection by subject
+        "DROP INDEX task_item",
+        # the tally: which videos have an item that is not done, and how many have one that is
+        "CREATE INDEX task_item ON task (state, subject) WHERE kind = 'item' AND subject <> ''",
+    ),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005, m006, m007)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003, m004, m005, m006, m007, m008)
+_INDEXED = 3  #: version from which on the indices are there that queries name
 #: Columns of a table that only the writer reads, which has migrated the file before: readers must not name them.
 WRITERS_COLUMNS: Mapping[str, frozenset[str]] = {"task": frozenset(("lapsed",)), "parked": frozenset(("since",))}
 _NOTHING_CHANGED = "CREATE TEMP VIEW changed AS SELECT 0 AS mark, '' AS key WHERE 0"
@@ -192,6 +206,7 @@ READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
     4: (_NOTHING_CHANGED, _NOTHING_PACKED),
     5: (_NOTHING_PACKED,),
     6: (_NOTHING_PACKED,),
+    7: (),
 }
 
 
@@ -266,7 +281,7 @@ async def prepare_reader(connection: Connection, path: Path) -> bool:
         StoreError: the file comes from a newer release, or from another program.
     """
     behind = await check(connection, path)
-    connection.newest = not behind
+    connection.indexed = len(MIGRATIONS) - behind >= _INDEXED
     statements = READ_AS_NEWEST.get(len(MIGRATIONS) - behind) if behind else ()
     for statement in statements or ():
         await connection.execute(statement)

@@ -1,7 +1,7 @@
 """How items stand, counted without reading every task.
 
 What is done is counted from an index. Only videos of which something is not done are looked at one by one. ``{by_item}`` and
-``{by_stop}`` stand for the indices of the newest schema; a file of an older release is read without them.
+``{by_stop}`` stand for their indices; a file of an early release is read without them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ WITH special (subject, weight) AS MATERIALIZED (
         SELECT subject, 1 FROM task INDEXED BY task_state
         WHERE state IN ('pending', 'running') AND kind <> 'item' AND subject <> ''
         UNION ALL
-        SELECT subject, +state IN ('pending', 'running') FROM task{by_item}
-        WHERE +state <> 'done' AND kind = 'item' AND subject <> ''
+        SELECT subject, state IN ('pending', 'running') FROM task{by_item}
+        WHERE state IN ('pending', 'running', 'failed', 'held', 'cancelled') AND kind = 'item' AND subject <> ''
     ) GROUP BY subject
 )"""
 _STATES = ("done", "failed", "held", "cancelled")
@@ -69,13 +69,16 @@ told AS MATERIALIZED (
     END AS word
     FROM near
 ),
+-- with an item that is done
 video AS MATERIALIZED (
-    SELECT count(*) AS number FROM (SELECT 1 FROM task{{by_item}} WHERE kind = 'item' AND subject <> '' GROUP BY subject)
+    SELECT count(*) AS number FROM (
+        SELECT 1 FROM task{{by_item}} WHERE state = 'done' AND kind = 'item' AND subject <> '' GROUP BY subject
+    )
 )
 SELECT
     -- an item that is done has a video, or is skipped and stands alone
-    (SELECT number FROM video) - (SELECT count(*) FROM told WHERE word <> 'done')
-        + done - (SELECT count(*) FROM task{{by_item}} WHERE kind = 'item' AND subject <> '' AND +state = 'done'),
+    (SELECT number FROM video) - (SELECT count(*) FROM told WHERE done > 0 AND word <> 'done')
+        + done - (SELECT count(*) FROM task{{by_item}} WHERE state = 'done' AND kind = 'item' AND subject <> ''),
     failed - (SELECT coalesce(sum(failed), 0) FROM told) + (SELECT count(*) FROM told WHERE word = 'failed'),
     held - (SELECT coalesce(sum(held), 0) FROM told) + (SELECT count(*) FROM told WHERE word = 'held'),
     cancelled - (SELECT coalesce(sum(cancelled), 0) FROM told) + (SELECT count(*) FROM told WHERE word = 'cancelled'),
@@ -122,7 +125,7 @@ SELECT json_group_array(json_array(id, key, usd, at, run)) FROM (SELECT * FROM s
 """
 
 
-def of_schema(sql: str, *, newest: bool) -> str:
-    """Return a query for a newest file, or for an older one."""
+def of_schema(sql: str, *, indexed: bool) -> str:
+    """Return a query, with or without the names of indices."""
     names = {"by_item": "task_item", "by_stop": "task_stopped"}
-    return sql.format(**{mark: f" INDEXED BY {name}" if newest else "" for mark, name in names.items()})
+    return sql.format(**{mark: f" INDEXED BY {name}" if indexed else "" for mark, name in names.items()})
