@@ -139,9 +139,8 @@ class Billing:
 
         A repeat that may be paid twice has an entry of its own, beside those of the calls before.
         """
-        key = cost.key if not repeated else f"{cost.key}/again" if repeated == 1 else f"{cost.key}/again-{repeated}"
         spend = Spend(
-            key,
+            _again(cost.key, repeated) if repeated else cost.key,
             cost.what,
             cost.usd if cost.most is None else cost.most,
             cost.minutes,
@@ -153,6 +152,16 @@ class Billing:
             run=self._run_id,
         )
         return self._spending.reserve(spend) or spend
+
+    def doubt(self, cost: Cost, repeated: int) -> Spend:
+        """Return an entry without an amount.
+
+        It tells that another call may pay for a part of this one again.
+        """
+        return Spend(
+            _again(cost.key, repeated), cost.what, 0.0, 0.0, cost.subject,
+            doubtful=True, at=self._clock.now(), estimate=0.0, jobs=cost.jobs, run=self._run_id,
+        )  # fmt: skip
 
     async def settle(self, cost: Cost, *, expected: bool = True) -> Sequence[Spend]:
         """Return the entry that makes a booked call cost this, once.
@@ -322,10 +331,18 @@ class PaidCall(Generic[P]):
             return Park("budget", self._clock.now(), entries)
         return Advance(self._stages.act, self.billing.reserved(data).to_json(), spend=entries)
 
-    async def look(self, task: Task, data: P, cost: Cost, find: Callable[[], Awaitable[str | None]]) -> str | Outcome:
+    async def look(
+        self,
+        task: Task,
+        data: P,
+        cost: Cost,
+        find: Callable[[], Awaitable[str | None]],
+        unwanted: Advance | None = None,
+    ) -> str | Outcome:
         """Look for a call without an answer.
 
-        Return the id of what it left behind, or what to do where there is nothing.
+        Return the id of what it left behind, or what to do where there is nothing. ``unwanted``: what follows then of
+        a call that nobody would make again.
 
         Raises:
             CallRefused: the platform has refused the call, and shows nothing of it.
@@ -333,8 +350,7 @@ class PaidCall(Generic[P]):
         try:
             found = await find()
         except Ambiguous as error:
-            self._check_refusal(data)
-            return self._unknown(task, data, cost, error.trouble, blind=True)
+            return unwanted or self._unknown(task, data, cost, error.trouble, blind=True)
         if found is not None:
             self.billing.came(cost.key)
             if data.doubt == "lost" and data.looks:
@@ -344,8 +360,7 @@ class PaidCall(Generic[P]):
         later = self._until_look(looked)
         if later is not None:
             return Advance(self._stages.look, looked.to_json(), after=later)
-        self._check_refusal(data)
-        return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
+        return unwanted or self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
     def as_of(self, data: P) -> float | None:
         """Return since when the present look is due, epoch seconds; None: nobody knows."""
@@ -391,7 +406,11 @@ class PaidCall(Generic[P]):
         """Have a person decide about a doubtful call, or make it again, booked so.
 
         ``blind``: the platform cannot be asked at all.
+
+        Raises:
+            CallRefused: as :meth:`look`.
         """
+        self._check_refusal(data)
         policy = self._policy
         hold = policy.holds(data.again) if blind else policy.on_ambiguous == "hold"
         if hold and not data.agreed:
@@ -416,3 +435,8 @@ class PaidCall(Generic[P]):
 def _unsent(data: P) -> P:
     """Return the payload of a call that was not sent yet."""
     return changed(data, looks=0, doubt="ended", doubted=0.0, refusal=None, agreed=False)
+
+
+def _again(key: str, repeated: int) -> str:
+    """Return the ledger's key of a call that was made ``repeated`` times more."""
+    return f"{key}/again" if repeated == 1 else f"{key}/again-{repeated}"

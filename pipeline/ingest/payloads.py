@@ -301,7 +301,8 @@ class VideoData(PaidData):
     settled: bool = False
     waiting: WaitingData | None = stored(None, read=_read_waiting, write=WaitingData.to_json)
     wanted: str = ""  #: fingerprint of all that was wanted when its analyses were last spawned
-    indexing_lost: int = 0
+    indexing_lost: int = 0  #: times that the platform denied an asset of it, or the index, to indexing
+    indexing_denied: str = ""  #: the last of them, as ``IndexingData.place``; empty: nobody knows which
     adopted: bool = False  #: the upload was found in the account; what was made of it may be there as well
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
     heard: str = ""  #: digest of the captions that the upload carries, as ``CaptionsData.digest``
@@ -347,6 +348,8 @@ class AnalysisData(PaidData):
     generation: int = stored(0, key="gen", also="generation")  #: of the custom id: one more for each new question
     doublings: int = 0  #: of the room for the answer
     task_id: str = ""
+    useless: Sequence[str] = ()  #: ids under this key whose answers are of no use
+    sought: bool = False  #: no other id under this key was found
     lost: int = 0  #: times in a row that the platform denied the asset
     given_up: str = ""  #: the custom id of a request that never seemed to arrive
     superseded: bool = False
@@ -391,6 +394,11 @@ class IndexingData(PaidData):
     adopted: bool = False  #: looked for in the account before it is paid
     yields: bool = False  #: as that of an analysis
     superseded: bool = False
+
+    @property
+    def place(self) -> str:
+        """Name of the asset's place in the index."""
+        return f"{self.index_id}/{self.asset_id}"
 
 
 @dataclass(frozen=True, kw_only=True)

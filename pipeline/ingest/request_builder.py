@@ -104,6 +104,7 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
         temperature=data.temperature,
         model=data.model,
         since=data.since,
+        useless=data.useless,
         minutes=data.looks_at / 60,
         legacy=build_legacy_call(requests) if data.legacy else None,
         start=None if window is None else max(0.0, window.start + data.clock_start),  # sound may begin before 0
@@ -159,7 +160,7 @@ def parse_answer(text: str) -> Mapping[str, Json] | str:
 
 def renewed(data: AnalysisData) -> AnalysisData:
     """Return the payload of a new question; its key is not the old one's."""
-    return changed(data, generation=data.generation + 1, doubtful=0)
+    return changed(data, generation=data.generation + 1, doubtful=0, useless=(), sought=False)
 
 
 def missing_requests(known: About, requests: Sequence[JobRequest], seconds: float, longest: float) -> list[JobRequest]:

@@ -37,6 +37,7 @@ WAITING: Mapping[str, Mapping[str, str]] = {
         "find": _LOOKING,
         "join": "waits for a batch of analyses",
         "await": "is being analysed by the platform",
+        "duplicate": _LOOKING,
         "split": "is analysed; the answer waits to be checked",
     },
     "publish": {"write": "is analysed; its results wait to be written"},

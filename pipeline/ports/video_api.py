@@ -108,6 +108,7 @@ class Question:
     as_of: float | None = None  #: epoch seconds: a look for it at that time, or later, will do; None: only one now
     minutes: float = 0.0  #: of video that it looks at, for the limits that count minutes
     idempotency_key: str = ""  #: of the same characters; the same key is the same request; empty: ``key``
+    useless: Sequence[str] = ()  #: ids of this key that a look passes over: what they have answered is of no use
     #: The part of the video that counts, seconds on the clock inside its file; None: from its beginning, to its end.
     start: float | None = None
     end: float | None = None

@@ -104,11 +104,12 @@ class AnalysisSearch:
         if listed is not None:
             since = platform_time(self._caller, question.since)  # the answers have told the platform's clock
             entries = listed.entries.get(question.key, [])
-            found = pick_by_label(entries, question.key, since)
+            found = pick_by_label(entries, question.key, since, question.useless)
             if found or (listed.tells(since - CLOCK_SKEW) and all(entry.id for entry in entries)):
                 return found
         alone = await list_back(self._caller, lambda page: self._analyses.find_analyses(question, page), question.since)
-        return pick_by_label(alone, question.key, platform_time(self._caller, question.since))
+        since = platform_time(self._caller, question.since)
+        return pick_by_label(alone, question.key, since, question.useless)
 
     def _listed(self, question: Question) -> _ListOfAll | None:
         """Return the list of all that serves a look; None: it is made alone."""

@@ -13,7 +13,9 @@ import anyio
 from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.lifecycle import Policy, Transition, decide
 from pipeline.core.model import Lane, State, Task
-from pipeline.ingest.tasks.indexing import ConfiguredIndex
+from pipeline.ingest.payloads import VideoData
+from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.indexing import ConfiguredIndex, indexing_task
 from pipeline.ports.index_api import IndexApi, IndexingStatus, IndexSpec
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
@@ -205,3 +207,13 @@ def test_many_videos_make_one_index() -> None:
 
     assert run_virtual(scenario()) == ["made"] * 4
     assert asked == 2
+
+
+def test_a_denial_of_an_earlier_asset_puts_the_new_one_into_the_index_once() -> None:
+    """It is told late: the new asset is on its way into the index already, under its own key, and stays so."""
+    video = VideoData(media_id="asset-2", indexing_lost=1, indexing_denied="index-1/asset-1")
+    first = indexing_task("sha256:1", changed(video, indexing_lost=0, indexing_denied=""), "index-1", "films")
+    assert indexing_task("sha256:1", video, "index-1", "films").key == first.key
+    denied = changed(video, indexing_denied="index-1/asset-2")
+    assert indexing_task("sha256:1", denied, "index-1", "films").key == first.key + "-1"
+    assert indexing_task("sha256:1", changed(video, indexing_denied=""), "index-1", "films").key == first.key + "-1"

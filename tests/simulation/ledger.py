@@ -112,7 +112,9 @@ class Ledger:
             return  # the answer that was seen is bad, whatever became of one that was lost: asked anew, and booked anew
         # An answer that was seen to be bad is no reason against the next generation, nor against that one's repeat.
         twice = [old for old in twice if old.key == effect.key or old.thing.sound(effect.at)]
-        twice = [old for old in twice if not self._told_and_lost(old, effect)]
+        twice = [
+            old for old in twice if not self._told_and_lost(old, effect) and not self._told_and_spoilt(old, effect)
+        ]
         same = [old for old in twice if old.key == effect.key]
         before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)
         if len(same) < len(twice) or len(same) > self._doubted(effect) or (effect.kind == "ask" and len(same) > 1):
@@ -133,6 +135,16 @@ class Ledger:
         if old.kind == "asset":
             lost = bool(seconds) and not any(each.thing.sound(effect.posted) for each in seconds)
         return old.key != effect.key and lost and self._doubted(old) > 0 and not self._was_shown(old, effect.posted)
+
+    def _told_and_spoilt(self, old: Effect, effect: Effect) -> bool:
+        """Return True if a call of another key is told as possibly paid twice, and its repeat was answered badly.
+
+        What was asked twice is asked anew then. So is what is still wanted of a call that nobody would repeat as it was.
+        """
+        seconds = [each for each in self.effects if (each.kind, each.key) == (old.kind, old.key) and each is not old]
+        spoilt = any(not each.thing.sound(effect.at) for each in seconds) or old.marks - effect.marks
+        told = old.key != effect.key and self._doubted(old) > 0
+        return bool(spoilt) and told and not self._was_shown(old, effect.posted)
 
     def _was_shown(self, old: Effect, before: float) -> bool:
         """Return True if a look has shown this before then.

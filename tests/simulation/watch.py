@@ -30,7 +30,8 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     },
     "analysis": {
         "price": "submit find await join", "submit": "find await split price", "find": "await submit price",
-        "join": "submit find await split price", "await": "split price", "split": "price finish",
+        "join": "submit find await split price", "await": "split price duplicate", "duplicate": "await",
+        "split": "price finish duplicate",
         "finish": "submit find await price",
     },
     "publish": {"write": ""},

@@ -207,6 +207,72 @@ def test_a_request_that_was_given_up_is_asked_for_before_it_is_made_again(tmp_pa
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_request_that_was_given_up_is_asked_for_before_a_part_of_it_is_asked_anew(
+    tmp_path: Path, shown: bool
+) -> None:
+    """Meanwhile the words of one of its jobs have changed, so that nobody would ask the same again.
+
+    What is still wanted of it is taken from its answer; where there is none to be found, it is asked once more, and the
+    ledger tells that it may be paid twice.
+    """
+    life = Life.at(tmp_path, **priced(policy={"attempts": 2}, jobs={"enabled": ("gist", "summary")}))
+    life.api.ask_trouble, life.api.accepted = lambda number: Ambiguous("reset"), True
+    seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        sent = len(life.api.questions)
+        told = sum(spend.doubtful for spend in await spends(life))
+        life.api.ask_trouble = lambda number: None
+        if shown:
+            life.api.find_analysis = seen  # type: ignore[method-assign]
+        settings = {"summary": {"prompt": "Heed the weather."}}
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist", "summary"), "settings": settings}))
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        asked = [sorted((question.schema or {})["properties"]) for question in life.api.questions[sent:]]
+        assert len(asked) == (1 if shown else 2)
+        assert any("title" in names for names in asked) is not shown
+        assert set(await jobs_with_results(life)) == {"gist", "summary"}
+        assert sum(spend.doubtful for spend in await spends(life)) == told + (0 if shown else 1)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("bad", ["failed", "garbage", "length"])
+def test_of_two_answers_under_one_key_the_good_one_is_taken_before_a_third_is_paid(tmp_path: Path, bad: str) -> None:
+    """The first call was accepted and listed late, the second was answered badly: the first one's answer is there."""
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+    life.api.ask_trouble = lambda number: Ambiguous("reset") if number == 1 else None
+    life.api.accepted = True
+    seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
+    real, submit, second = life.api.analysis, life.api.submit_analysis, ""
+
+    async def submitting(question: Question, ensure_fresh: Any) -> Any:
+        nonlocal second
+        second = await submit(question, ensure_fresh)
+        life.api.find_analysis = seen  # type: ignore[method-assign]
+        return second
+
+    async def spoilt(question: Question, task_id: str) -> Any:
+        status = await real(question, task_id)
+        if task_id != second or status.answer is None:
+            return status
+        if bad == "failed":
+            return replace(status, state="failed", word="failed", answer=None)
+        text, reason = ("no JSON", "stop") if bad == "garbage" else ("{", "length")
+        return replace(status, answer=replace(status.answer, text=text, finish_reason=reason))
+
+    life.api.submit_analysis = submitting  # type: ignore[method-assign]
+    life.api.analysis = spoilt  # type: ignore[method-assign]
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert (report.exit_code, len(life.api.questions)) == (0, 2)
+    assert run_virtual(jobs_with_results(life)) == ["gist"]
+    assert second not in {value for task in run_virtual(life.tasks("analysis")) for value in [task.data["task_id"]]}
+
+
 def test_a_refusal_says_nothing_of_an_earlier_request(tmp_path: Path) -> None:
     """The first was lost on its way back, the second refused: a retry asks for the first before it sends a third."""
     life = Life.at(tmp_path, **priced())

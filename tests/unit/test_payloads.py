@@ -131,6 +131,9 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         "at",
         "host",
         "host_gone",
+        "useless",
+        "sought",
+        "indexing_denied",
     }  # the version before knew none
     assert set(same) <= {"version", "looks", "doubtful", "refetch", "mime"} | new | others
 

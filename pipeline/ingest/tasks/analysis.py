@@ -11,7 +11,8 @@ The raw answer is kept first, then split.
               └─▶ join ── its batch has ended ────┘  └─ cancelled, since its words have changed: price again
 
 In ``join`` it waits to be packed into a batch, and for that. What ``find`` looks for is our ``custom_id``. Where a dialect
-cannot be asked, the request is repeated once, counted as possibly paid twice, or held, as the policy says.
+cannot be asked, the request is repeated once, counted as possibly paid twice, or held, as the policy says. A bad answer to
+a request that was repeated is no reason to pay again before ``duplicate`` has looked for the other one's answer.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from pipeline.config.time_windows import TimeWindow
-from pipeline.core.errors import Permanent, Transient
+from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Result, Selection, Spend, Task, Trouble
@@ -31,20 +33,13 @@ from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.batches.coordinator import BatchCoordinator, Member
 from pipeline.ingest.ending.costs import AnalysisCosts, Price
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.paid_call import (
-    Billing,
-    CallPolicy,
-    CallRefused,
-    OnAmbiguous,
-    PaidCall,
-    Stages,
-)
+from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, OnAmbiguous, PaidCall, Stages
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.request_builder import build_question, renewed
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
-from pipeline.ingest.tasks.cut_answer import ask_with_more_room
+from pipeline.ingest.tasks.bad_answer import ask_with_more_room, look_for_another, may_be_two
 from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.tasks.split_answer import ask_alone, build_result, check_answer
 from pipeline.ingest.windows.parts import is_outside, outside_trouble
@@ -122,7 +117,11 @@ class AnalysisTaskType:
         """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
         requests = self.costs.requests(data)
-        if not await self.is_wanted(task, data):
+        wanted = await self._wanted(task, data)
+        given_up = data.given_up == self.costs.cost(task, data, requests).key
+        if wanted == "in part" and given_up and not data.sought:
+            return self._paid.intend(data, None, given_up=True)  # what is still wanted of it may have been answered
+        if wanted != "all":
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
@@ -142,7 +141,6 @@ class AnalysisTaskType:
             data = changed(data, generation=unused)
         data = changed(data, adopted=False, keyed_by_body=True, cancelled=False, replaced=False)
         cost = self.costs.cost(task, data, requests)
-        given_up = data.given_up == cost.key
         if not given_up:  # else it is looked for among all that is younger than its first intent
             data = changed(data, since=self._clock.now())
         intent = self._paid.intend(data, cost, given_up=given_up, repeated=data.doubtful)
@@ -169,8 +167,9 @@ class AnalysisTaskType:
         requests = self.costs.requests(data)
         asked = replace(build_question(task.key, data, requests), as_of=self._paid.as_of(data))
         cost = self.costs.cost(task, data, requests)
+        unwanted = await self._unwanted(task, data, cost)
         try:
-            found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
+            found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked), unwanted)
         except CallRefused as error:
             if error.trouble.code == "idempotency_key_reused":
                 return await self._key_taken(task, data, error.trouble)
@@ -293,6 +292,8 @@ class AnalysisTaskType:
         self._looked.pop(task.key, None)
         if status.state == "ready" and status.answer is not None:
             return self._answered(task, data, status.answer, spend)
+        if may_be_two(data):
+            return look_for_another(data, spend)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
         # An item whose batch was lost from sight is found, and awaited, like one that was asked alone.
@@ -334,6 +335,21 @@ class AnalysisTaskType:
         self._recent[key] = raw
         return Advance("split", changed(data, answer=key, again=0).to_json(), results=[raw], spend=spend)
 
+    async def duplicate(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        """Look for the other one of two calls under this key.
+
+        The answer of this one is of no use; where there is no other, it is taken for what it is.
+        """
+        data = AnalysisData.of(task)
+        try:
+            found = await self._api.find_analysis(build_question(task.key, data, self.costs.requests(data)))
+        except Ambiguous:
+            found = None
+        if found is None:
+            return Advance("await", changed(data, sought=True).to_json())
+        _log.info("analysis.duplicate_taken", key=task.subject, id=found, useless=data.task_id)
+        return Advance("await", changed(data, task_id=found).to_json())
+
     # -------------------------------------------------------------------------------------------------- splitting
 
     async def split(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -344,6 +360,8 @@ class AnalysisTaskType:
         data = AnalysisData.of(task)
         raw = await self._raw(task, data.answer)
         requests = self.costs.requests(data)
+        if raw.meta["finish_reason"] != "stop" and may_be_two(data):
+            return look_for_another(data)
         if raw.meta["finish_reason"] != "stop":
             return ask_with_more_room(data, requests, raw.meta["finish_reason"])
         verdicts, now = check_answer(task.subject, data, requests, raw.meta["text"]), self._clock.now()
@@ -355,6 +373,8 @@ class AnalysisTaskType:
         refused = [(request, verdict.problem) for request, verdict in verdicts if verdict.value is None]
         publish = publish_task(task.subject)
         useless = len(refused) == len(requests)
+        if refused and may_be_two(data):
+            return look_for_another(data)
         if useless and data.correction:
             names = ", ".join(f"'{request.name}'" for request, _ in refused)
             bad = Trouble(
@@ -374,8 +394,29 @@ class AnalysisTaskType:
 
     async def is_wanted(self, task: Task, data: AnalysisData) -> bool:
         """Return True if somebody asks for all of it, in these words."""
+        return await self._wanted(task, data) == "all"
+
+    async def _wanted(self, task: Task, data: AnalysisData) -> Literal["all", "in part", "nothing"]:
+        """Tell how much of it somebody asks for, in these words."""
         now = {request.identity for request in self._planner.requests(await self._items(task))}
-        return all(request.question in now for request in data.requests)
+        wanted = [request.question in now for request in data.requests]
+        return "all" if all(wanted) else "in part" if any(wanted) else "nothing"
+
+    async def _unwanted(self, task: Task, data: AnalysisData, cost: Cost) -> Advance | None:
+        """Return what follows a look in vain; None: the call is still wanted.
+
+        Nobody would ask the same again. What is still wanted of it is asked anew, and may be paid twice: the ledger says so,
+        without an amount.
+        """
+        wanted = await self._wanted(task, data)
+        if wanted == "all":
+            return None
+        given_up = changed(data, given_up=cost.key, sought=True, again=0, looks=0)
+        if wanted == "nothing":
+            return Advance("price", given_up.to_json())
+        doubtful = data.doubtful + 1
+        doubt = self._billing.doubt(cost, doubtful)
+        return Advance("price", changed(given_up, doubtful=doubtful).to_json(), spend=[doubt])
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
@@ -400,5 +441,6 @@ class AnalysisTaskType:
         StageSpec("find", Lane.ANALYZE, find),
         StageSpec("join", Lane.BATCH, join),
         StageSpec("await", Lane.POLL, wait),
+        StageSpec("duplicate", Lane.POLL, duplicate),
         StageSpec("split", Lane.WRITE, split),
     )

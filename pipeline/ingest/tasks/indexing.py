@@ -61,7 +61,9 @@ def indexing_task(subject: str, video: VideoData, index_id: str, name: str) -> N
         asset_id=asset_id, index_id=index_id, index_name=name, seconds=video.length, lost=lost,
         adopted=video.adopted, yields=video.yields,
     )  # fmt: skip
-    key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
+    # What was denied of an earlier asset may be told late, when this one is on its way into the index already.
+    again = lost and video.indexing_denied in ("", data.place)
+    key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if again else "")
     return NewTask("indexing", key, "price", data.to_json(), subject=subject)
 
 
@@ -224,6 +226,6 @@ def _hand_back(task: Task, data: IndexingData) -> Done:
 
     It is uploaded where its asset is gone.
     """
-    denied = denied_to_indexing(data.lost + 1)
+    denied = denied_to_indexing(data.lost + 1, data.place)
     again = NewTask("video", task.subject, "place", denied, subject=task.subject, restart_at="settle")
     return Done(data=changed(data, superseded=True).to_json(), spawn=[again])

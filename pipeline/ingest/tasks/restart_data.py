@@ -67,9 +67,9 @@ def upload_anew(video: VideoData) -> dict[str, Json]:
     return {"generation": video.generation + 1, "settled": False, "again": 0}
 
 
-def denied_to_indexing(times: int) -> dict[str, Json]:
+def denied_to_indexing(times: int, place: str) -> dict[str, Json]:
     """Return the data of a video denied to indexing ``times`` times.
 
-    The platform has denied its asset, or the index.
+    The platform has denied its asset, or the index; the last time at this place.
     """
-    return {"indexing_lost": times}
+    return {"indexing_lost": times, "indexing_denied": place}

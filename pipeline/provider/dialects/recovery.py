@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from pipeline.provider.dialects.json_reading import JsonObject, build_page, parse
 from pipeline.provider.dialects.protocol import FoundObject, MalformedId, Page, Response, UnreadableAnswer
@@ -46,8 +46,12 @@ def is_young(found: FoundObject, since: float) -> bool:
     return found.created is not None and found.created >= since - CLOCK_SKEW
 
 
-def pick_by_label(entries: Iterable[FoundObject], label: str, since: float) -> str | None:
+def pick_by_label(
+    entries: Iterable[FoundObject], label: str, since: float, useless: Collection[str] = ()
+) -> str | None:
     """Return the id of what carries our label, best a young one.
+
+    ``useless`` ids are passed over.
 
     ``since`` is by the platform's clock, but no bound for what is alive: our clock may have been set back after the intent
     was stored, and then even what we have just left behind looks older. One that failed counts only if it is certainly
@@ -56,7 +60,7 @@ def pick_by_label(entries: Iterable[FoundObject], label: str, since: float) -> s
     older: str | None = None
     fallen: str | None = None
     for entry in entries:
-        if entry.label != label:
+        if entry.label != label or entry.id in useless:
             continue
         if not entry.failed:
             if entry.created is None or entry.created >= since - CLOCK_SKEW:

@@ -1,10 +1,10 @@
-"""What comes of an answer that did not end by itself. Pure."""
+"""What follows an answer that is of no use. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.core.model import Trouble
+from pipeline.core.model import Spend, Trouble
 from pipeline.core.outcome import Advance, Fail, Outcome
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData
@@ -32,3 +32,16 @@ def ask_with_more_room(data: AnalysisData, requests: Sequence[JobRequest], reaso
         )
         return Fail(cut, stage="price", data=renewed(changed(data, doublings=0)).to_json())
     return Advance("finish", renewed(changed(data, doublings=doublings)).to_json())
+
+
+def may_be_two(data: AnalysisData) -> bool:
+    """Return True if this key may have another answer.
+
+    A call that was repeated in doubt may have been accepted twice; nobody has looked for the other one since.
+    """
+    return bool(data.doubtful and data.task_id and not data.sought)
+
+
+def look_for_another(data: AnalysisData, spend: Sequence[Spend] = ()) -> Advance:
+    """Look for another answer of this key before a further one is paid."""
+    return Advance("duplicate", changed(data, useless=[*data.useless, data.task_id]).to_json(), spend=spend)
