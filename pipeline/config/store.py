@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -10,6 +11,8 @@ from pipeline.config.database_address import parse_address
 from pipeline.config.durations import Seconds
 from pipeline.config.youtube import Section
 
+#: Who hands out due tasks of a database that hosts share: the table of tasks alone, or PgQueuer beside it.
+Engine: TypeAlias = Literal["none", "pgqueuer"]
 SERVER_PATIENCE = 600.0  #: seconds; a failover takes minutes
 
 
@@ -19,6 +22,7 @@ class StoreSection(Section):
     #: Another machine may be spoken to without a proof of who answers. Before ``url``, whose check looks at it.
     insecure: bool = False
     url: str = ""
+    engine: Engine = "none"
     password_file: Path | None = None
     #: How long one that does not answer is waited for, before a run ends.
     patience: Seconds = Field(default=30.0, ge=0, le=86_400)

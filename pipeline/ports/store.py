@@ -94,8 +94,8 @@ class Store(Protocol):
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, atomically.
 
-        Highest rank first, then longest due. A task that needs one host's disk is given to that host only; a database that is
-        a file has one host, and gives it everything.
+        Highest rank first, then longest due, or longest put where an engine of its own hands out. A task that needs one host's
+        disk is given to that host only; a database that is a file has one host, and gives it everything.
         A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.
         Parked lanes give nothing.
         """

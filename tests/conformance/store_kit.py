@@ -16,6 +16,7 @@ from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, 
 from pipeline.ports.store import Applied, ApplyAnswer, Database
 from pipeline.store.postgres.database import open_database as open_postgres
 from pipeline.store.sqlite.database import open_database
+from tests.support.hinted import open_hinted
 from tests.support.memory_database import MemoryDatabase
 from tests.support.postgres import Databases
 
@@ -24,14 +25,16 @@ ROOM: Mapping[Lane, int] = dict.fromkeys(Lane, 1_000)
 TROUBLE = Trouble("video_too_short", "The video is too short.", "Use a longer one.", "duration 1.2")
 
 
-SORTS = ("memory", "sqlite", "postgres")
+SORTS = ("memory", "sqlite", "postgres", "pgqueuer")
 
 
 async def opened(sort: str, folder: Path, url: str) -> Database:
     """Open a database of one of the :data:`SORTS`: in memory, in this folder, or at this address."""
     if sort == "memory":
         return MemoryDatabase()
-    return await (open_database(folder / "reelmill.db") if sort == "sqlite" else open_postgres(parse_address(url)))
+    if sort == "sqlite":
+        return await open_database(folder / "reelmill.db")
+    return await (open_postgres(parse_address(url)) if sort == "postgres" else open_hinted(parse_address(url)))
 
 
 def each_database() -> Callable[..., Any]:
@@ -39,7 +42,7 @@ def each_database() -> Callable[..., Any]:
 
     @pytest_asyncio.fixture(params=SORTS)
     async def database(request: pytest.FixtureRequest, tmp_path: Path, databases: Databases) -> AsyncIterator[Database]:
-        async with databases.lent() if request.param == "postgres" else nullcontext("") as url:
+        async with databases.lent() if request.param in ("postgres", "pgqueuer") else nullcontext("") as url:
             database = await opened(request.param, tmp_path, url)
             yield database
             await database.aclose()

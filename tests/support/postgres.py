@@ -22,9 +22,13 @@ PASSWORD = "not-a-secret"  #: of the role, over TCP; over the Unix socket it nee
 _NUMBERS = count(1)  #: of databases; a process may have several of these fixtures
 _TEMPLATE = "reelmill_template"
 #: What a test leaves; small tables are emptied faster than they are truncated.
-_EMPTY = "".join(f"DELETE FROM {SCHEMA}.{table};" for table in TABLES if table != "migration") + "".join(
-    f"ALTER TABLE {SCHEMA}.{table} ALTER COLUMN {column} RESTART;"
-    for table, column in (("task", "id"), ("result", "id"), ("spend", "id"), ("run", "number"))
+_EMPTY = (
+    f"DELETE FROM {SCHEMA}.pgqueuer;"
+    + "".join(f"DELETE FROM {SCHEMA}.{table};" for table in TABLES if table != "migration")
+    + "".join(
+        f"ALTER TABLE {SCHEMA}.{table} ALTER COLUMN {column} RESTART;"
+        for table, column in (("task", "id"), ("result", "id"), ("spend", "id"), ("run", "number"))
+    )
 )
 
 
@@ -72,7 +76,7 @@ async def fill_template(url: str) -> None:
     await link.execute(f"ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'")
     await link.execute(f"CREATE DATABASE {_TEMPLATE}")
     await link.close()
-    await migrate(parse_address(url.replace("/postgres?", f"/{_TEMPLATE}?")))
+    await migrate(parse_address(url.replace("/postgres?", f"/{_TEMPLATE}?")), engine="pgqueuer")
 
 
 if __name__ == "__main__":

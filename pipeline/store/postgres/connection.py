@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import anyio
@@ -52,8 +53,16 @@ WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {WORK_LOCK}
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1
 """
-#: What a transaction that lost against another's is told, and what one is told that put the same new task.
-_CONFLICTS = ("40001", "40P01", "23505")
+#: What a transaction that lost against another's is told, what one is told that put the same new task, and what one where
+#: somebody between us and the server has swallowed either.
+_CONFLICTS = ("40001", "40P01", "23505", "25P02")
+
+
+@dataclass(slots=True)
+class Savepoint:
+    """What is done since then, and whether it stays so."""
+
+    kept: bool = True
 
 
 class Transaction:
@@ -70,6 +79,23 @@ class Transaction:
     async def count(self, sql: str, *values: Any) -> int:
         """Run a statement; return how many rows it changed."""
         return await _count(self._connection, sql, values)
+
+    async def execute(self, sql: str, *values: Any) -> str:
+        """Run a statement, or several without parameters; return what the server says of the last."""
+        status: str = await self._connection.execute(sql, *values)
+        return status
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[Savepoint]:
+        """Let what is done inside be undone by itself."""
+        inner, point = self._connection.transaction(), Savepoint()
+        await inner.start()
+        try:
+            yield point
+        except BaseException:
+            await inner.rollback()
+            raise
+        await (inner.commit() if point.kept else inner.rollback())
 
     async def many(self, sql: str, rows: Sequence[Row]) -> None:
         """Run a statement once for each row of parameters."""
@@ -131,6 +157,11 @@ class Link:
         """Run one statement; return how many rows it changed."""
         async with self._locked() as connection:
             return await _count(connection, sql, values)
+
+    async def alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``work`` without a transaction: each of its statements is one by itself."""
+        async with self._locked() as connection:
+            return await work(Transaction(connection))
 
     async def rebuild(self, sql: str) -> None:
         """Run a statement that can be part of no transaction, however long it takes."""

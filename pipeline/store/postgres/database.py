@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 from json import loads
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 
 from pipeline.config.database_address import DatabaseAddress
+from pipeline.config.store import Engine
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
 from pipeline.ports.budget import BudgetGuard
@@ -19,6 +20,7 @@ from pipeline.store.encoding import encode_entry, encode_move, encode_name, enco
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.postgres import errors, queries
 from pipeline.store.postgres.connection import Hold, Link, Transaction
+from pipeline.store.postgres.handout import HandOut, TableHandOut, change_rows
 from pipeline.store.postgres.migrate import check_version
 from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import SCHEMA, TABLES
@@ -30,17 +32,19 @@ _LOOK = 5.0  #: seconds: what was not told is looked for so often
 _SELDOM = 0.1  #: seconds between two words to others; the server lets one commit at a time tell something
 
 
-async def open_database(address: DatabaseAddress, *, hold: Hold = "beside") -> PostgresDatabase:
+async def open_database(
+    address: DatabaseAddress, *, hold: Hold = "beside", engine: Engine = "none"
+) -> PostgresDatabase:
     """Open the database, which must have this release's schema.
 
-    ``hold``: beside others or alone, for as long as it is open; empty: only for reading.
+    ``hold``: beside others or alone, for as long as it is open; empty: only for reading. ``engine`` hands out due tasks.
 
     Raises:
         Busy: somebody else works on it, and ``hold`` is alone.
         DatabaseAway: it does not answer now.
         StoreError: it cannot be used, or is of another release.
     """
-    database = PostgresDatabase(address, hold)
+    database = PostgresDatabase(address, hold, _handout(engine))
     try:
         await database.connect()
     except BaseException:
@@ -56,8 +60,9 @@ class PostgresDatabase(PostgresRecords):
     it was written is not known), ``Permanent`` (``unstorable``) or ``StoreError``.
     """
 
-    def __init__(self, address: DatabaseAddress, hold: Hold) -> None:
+    def __init__(self, address: DatabaseAddress, hold: Hold, handout: HandOut) -> None:
         super().__init__(address, read_only=not hold)
+        self._handout = handout
         self._writer = Link(address, hold=hold) if hold else None
         self._ear = self._new_reader()
         self._name = secrets.token_hex(4)
@@ -75,7 +80,7 @@ class PostgresDatabase(PostgresRecords):
         if self._writer is not None:
             await self._writer.open()
         await self._reader.open()
-        await check_version(self._reader, self._address)
+        await check_version(self._reader, self._address, hinted=self._handout.follows)
 
     # ----------------------------------------------------------------------------------------------------- store
 
@@ -96,7 +101,9 @@ class PostgresDatabase(PostgresRecords):
         if not ours:
             return frozenset()
         ids, owners, tokens = map(list, zip(*ours, strict=True))
-        return frozenset(row[0] for row in await self._writing().fetch(queries.RENEW, ids, owners, tokens, until))
+        if not self._handout.follows:
+            return frozenset(row[0] for row in await self._writing().fetch(queries.RENEW, ids, owners, tokens, until))
+        return await self._writing().transaction(partial(_renew, (ids, owners, tokens, until), self._handout))
 
     async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         reply = await self._writes.join(WriteRequest(encode_move(applied, now), budget=applied.budget))
@@ -112,7 +119,7 @@ class PostgresDatabase(PostgresRecords):
         moment, named = f"{values.add(now)}::float8", f"{values.add(bool(which.states))}::bool"
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
         query = sql.format(which=selected(which, values), now=moment, named=named)
-        changed = await self._writing().count(query, *values)
+        changed = await self._writing().transaction(partial(_run, self._handout, now, query, values))
         if verb == "retry":
             await self._writing().fetch(queries.TELL, self._name)
         return changed
@@ -122,10 +129,12 @@ class PostgresDatabase(PostgresRecords):
         await self._writes.join(WriteRequest(park=row))
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        return await self._writing().transaction(partial(_unpark, [*scopes], [*classes], now, self._name))
+        return await self._writing().transaction(
+            partial(_unpark, [*scopes], [*classes], now, self._name, self._handout)
+        )
 
     async def bring_forward(self, now: float) -> int:
-        return await self._writing().transaction(partial(_bring_forward, now))
+        return await self._writing().transaction(partial(_bring_forward, now, self._handout))
 
     async def aclose(self) -> None:
         await self._ear.aclose()
@@ -168,7 +177,9 @@ class PostgresDatabase(PostgresRecords):
 
     async def forget(self, tasks: Sequence[int], subject: str, stamp: str) -> int:
         before = f"forgotten/{encode_name(stamp)}/"
-        return await self._writing().transaction(partial(_forget, [*tasks], encode_name(subject), before))
+        return await self._writing().transaction(
+            partial(_forget, [*tasks], encode_name(subject), before, self._handout)
+        )
 
     async def compact(self) -> None:
         if not (await self._writing().fetch(queries.OWNS, SCHEMA))[0][0]:
@@ -184,7 +195,7 @@ class PostgresDatabase(PostgresRecords):
         tells = leaves_work(group) and now - self._told_at >= _SELDOM
         try:
             replies = await self._writing().transaction_in_lock(
-                partial(write, group, unheard, self._name if tells else "")
+                partial(write, group, unheard, self._name if tells else "", self._handout)
             )
         except BaseException:
             self._unheard = [*unheard, *(request.claim for request in group if request.claim is not None)]
@@ -196,6 +207,24 @@ class PostgresDatabase(PostgresRecords):
         if self._writer is None:
             raise StoreError(f"The {self._address} was opened for reading only.", code="database_read_only")
         return self._writer
+
+
+def _handout(engine: Engine) -> HandOut:
+    if engine == "none":
+        return TableHandOut()
+    from pipeline.store.postgres.hints import HintHandOut
+
+    return HintHandOut({})
+
+
+async def _run(handout: HandOut, now: float, sql: str, values: Sequence[Any], transaction: Transaction) -> int:
+    return await change_rows(transaction, handout, now, sql, *values)
+
+
+async def _renew(leases: Sequence[Any], handout: HandOut, transaction: Transaction) -> frozenset[int]:
+    ours = frozenset(row[0] for row in await transaction.fetch(queries.RENEW, *leases))
+    await handout.renewed(transaction, [*ours])
+    return ours
 
 
 async def _change(name: str, change: Change[T], transaction: Transaction) -> T:
@@ -217,21 +246,24 @@ async def _catch_up(marks: list[int], name: str, value: str, before: str | None,
     return True
 
 
-async def _forget(tasks: list[int], subject: str, before: str, transaction: Transaction) -> int:
-    changed = await transaction.count(queries.FORGET, tasks)
+async def _forget(tasks: list[int], subject: str, before: str, handout: HandOut, transaction: Transaction) -> int:
+    changed = await change_rows(transaction, handout, 0.0, queries.FORGET, tasks)
     await transaction.count(queries.FORGET_RESULTS, subject)
     await transaction.count(queries.RENAME_SPENDS, subject, before)
     return changed
 
 
-async def _bring_forward(now: float, transaction: Transaction) -> int:
-    changed = await transaction.count(queries.BRING_FORWARD, now, [lane.value for lane in Lane])
+async def _bring_forward(now: float, handout: HandOut, transaction: Transaction) -> int:
+    lanes = [lane.value for lane in Lane]
+    changed = await change_rows(transaction, handout, now, queries.BRING_FORWARD, now, lanes)
     await transaction.count(queries.UNPARK_LATER, now, bool(changed))
     return changed
 
 
-async def _unpark(scopes: list[str], classes: list[str], now: float, name: str, transaction: Transaction) -> int:
-    changed = await transaction.count(queries.WAKE, classes, now)
+async def _unpark(
+    scopes: list[str], classes: list[str], now: float, name: str, handout: HandOut, transaction: Transaction
+) -> int:
+    changed = await change_rows(transaction, handout, now, queries.WAKE, classes, now)
     await transaction.count(queries.UNPARK, scopes)
     await transaction.fetch(queries.TELL, name)
     return changed

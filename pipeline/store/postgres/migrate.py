@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.config.database_address import DatabaseAddress
+from pipeline.config.store import Engine
 from pipeline.core.errors import StoreError
 from pipeline.store.migration import Migration
 from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction
@@ -28,11 +29,16 @@ class MigrationDone:
 
 
 async def migrate(
-    address: DatabaseAddress, migrations: Sequence[Migration] = MIGRATIONS, *, make_roles: bool = False
+    address: DatabaseAddress,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    *,
+    make_roles: bool = False,
+    engine: Engine = "none",
 ) -> MigrationDone:
     """Bring the database to the newest version, all or nothing.
 
     The worker's and the reader's role get their rights, where they are there. ``make_roles``: where not, they are made.
+    ``engine``: has tables of its own beside ours, which are made, too.
 
     Raises:
         DatabaseAway: it does not answer now.
@@ -41,15 +47,29 @@ async def migrate(
     connection = Link(address, statement_seconds=NO_LIMIT)
     await connection.open()
     try:
-        return await connection.transaction(partial(_bring_up_to_date, address, migrations, make_roles))
+        work = partial(_bring_up_to_date, address, migrations, make_roles, engine)
+        done = await connection.transaction(work)
+        if engine == "pgqueuer":
+            from pipeline.store.postgres import hints
+
+            await connection.alone(hints.upgrade)
+        return done
     finally:
         await connection.aclose()
 
 
 async def _bring_up_to_date(
-    address: DatabaseAddress, migrations: Sequence[Migration], make_roles: bool, transaction: Transaction
+    address: DatabaseAddress,
+    migrations: Sequence[Migration],
+    make_roles: bool,
+    engine: Engine,
+    transaction: Transaction,
 ) -> MigrationDone:
     before, version = await _migrate(transaction, address, migrations)
+    if engine == "pgqueuer":
+        from pipeline.store.postgres import hints
+
+        await hints.install(transaction)
     roles = await grant_rights(transaction, address, make=make_roles)
     return MigrationDone(before, version, roles)
 
@@ -70,8 +90,10 @@ async def _migrate(
     return before, len(migrations)
 
 
-async def check_version(connection: Link, address: DatabaseAddress) -> None:
+async def check_version(connection: Link, address: DatabaseAddress, *, hinted: bool = False) -> None:
     """Look whether the database has this release's schema.
+
+    ``hinted``: and the tables of PgQueuer.
 
     Raises:
         StoreError: it has none, an older or a newer one.
@@ -85,6 +107,12 @@ async def check_version(connection: Link, address: DatabaseAddress) -> None:
             f"The {address} {has if found else 'holds nothing of Reelmill yet'}.",
             code="database_older",
             remedy="Run `reelmill migrate` once, as a role that may make tables.",
+        )
+    if hinted and not (await connection.fetch(_THERE, f"{SCHEMA}.pgqueuer"))[0][0]:
+        raise StoreError(
+            f"The {address} has no tables of PgQueuer, which [store] engine names.",
+            code="database_older",
+            remedy="Run `reelmill migrate` once with that configuration, as a role that may make tables.",
         )
 
 

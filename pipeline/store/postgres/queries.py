@@ -65,6 +65,7 @@ RETURNING {TASK}
 GIVE_BACK = """
 UPDATE task SET state = 'pending', claims = claims - 1, owner = NULL, wake_at = $3, lapsed = lapsed || token
 WHERE state = 'running' AND wake_at = $2 AND owner = $1 AND updated = $3
+RETURNING id
 """
 
 #: Extend leases: only those still held under the same owner and token. ($1: ids; $2: owners; $3: tokens; $4: until.)

@@ -23,6 +23,8 @@ _WORKER = {
     "parked": "SELECT, INSERT, UPDATE, DELETE",
     "changed": "SELECT, INSERT, UPDATE, DELETE",
     "note": "SELECT, INSERT, UPDATE, DELETE",
+    "pgqueuer": "SELECT, INSERT, UPDATE, DELETE",
+    "pgqueuer_log": "SELECT, INSERT, UPDATE, DELETE",
 }
 _ELSE = "SELECT, INSERT, UPDATE"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.core.model import State, Task
+from pipeline.core.model import State
 from pipeline.ports.budget import BudgetGuard, CountedEntry
-from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend, parse_task
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend
 from pipeline.store.postgres import queries
 from pipeline.store.postgres.connection import Transaction
+from pipeline.store.postgres.handout import HandOut
 from pipeline.store.postgres.tallies import ENTERED_SINCE
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.write_group import (
@@ -27,36 +28,30 @@ from pipeline.store.write_group import (
 
 
 async def write(
-    group: Sequence[WriteRequest], unheard: Sequence[Claim], tells: str, transaction: Transaction
+    group: Sequence[WriteRequest], unheard: Sequence[Claim], tells: str, handout: HandOut, transaction: Transaction
 ) -> list[WriteReply]:
     """Write a group inside an open transaction; return one reply per request.
 
+    ``handout`` learns of all that is written, and gives out what is claimed.
     ``unheard``: earlier claims of which nobody knows whether they were written; what they took is given back.
     ``tells``: the name by which others are told that there is work; empty: they are not.
     Claims come last, so that what the outcomes have just made due is given out by the same commit, and nothing of a lane
     that is parked in it.
     """
-    await transaction.many(queries.GIVE_BACK, [(claim.owner, claim.until, claim.now) for claim in unheard])
-    changed, over = await _change(transaction, group)
+    for claim in unheard:
+        back = await transaction.fetch(queries.GIVE_BACK, claim.owner, claim.until, claim.now)
+        await handout.follow(transaction, claim.now, [row[0] for row in back])
+    changed, over = await _change(transaction, group, handout)
     await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
-    claimed = [await _claim(transaction, request.claim) if request.claim is not None else () for request in group]
+    claimed = [
+        await handout.claim(transaction, request.claim) if request.claim is not None else () for request in group
+    ]
     if tells:
         await transaction.fetch(queries.TELL, tells)
     return [
         WriteReply(number, tasks, member in over)
         for member, (number, tasks) in enumerate(zip(changed, claimed, strict=True))
     ]
-
-
-async def _claim(transaction: Transaction, claim: Claim) -> Sequence[Task]:
-    """Find due tasks and take them."""
-    lanes, free = [lane.value for lane in claim.free_slots], [*claim.free_slots.values()]
-    due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now, claim.host)
-    if not due:
-        return ()
-    order = {row[0]: place for place, row in enumerate(due)}
-    rows = await transaction.fetch(queries.TAKE, [*order], claim.owner, claim.until, claim.now)
-    return sorted((parse_task(row) for row in rows), key=lambda task: order[task.id])
 
 
 async def enter(spend: Row, guard: BudgetGuard | None, transaction: Transaction) -> bool:
@@ -78,7 +73,9 @@ async def _open_ledger(transaction: Transaction, guards: Sequence[BudgetGuard]) 
         guard.update([CountedEntry(*row) for row in await transaction.fetch(ENTERED_SINCE, guard.seen)])
 
 
-async def _change(transaction: Transaction, group: Sequence[WriteRequest]) -> tuple[list[int], set[int]]:
+async def _change(
+    transaction: Transaction, group: Sequence[WriteRequest], handout: HandOut
+) -> tuple[list[int], set[int]]:
     """Write outcomes and new tasks.
 
     Return each request's number of changes, and which a spending limit forbids.
@@ -90,7 +87,10 @@ async def _change(transaction: Transaction, group: Sequence[WriteRequest]) -> tu
     held = hold(group, moves, {lease.fence: lease.restarts for lease in locked.values() if lease.holds})
     await _move(transaction, held)
     entries = entries_of(group, held.members)
-    effective = await _put(transaction, [entry for _, entry in entries])
+    effective, put = await _put(transaction, [entry for _, entry in entries])
+    ids, times = [move.fence[0] for move in held.moves], [move.now for move in held.moves]
+    now = max([*times, *(entry.now for _, entry in entries)], default=0.0)
+    await handout.follow(transaction, now, ids, put)
     standing = {member for member, move in moves if _ended_by_holder(move, locked.get(move.fence[0]))} - held.over
     return count_changes(group, held.members | standing, entries, effective), held.over
 
@@ -148,10 +148,10 @@ def _move_row(move: Move) -> Row:
     )  # fmt: skip
 
 
-async def _put(transaction: Transaction, entries: Sequence[QueueEntry]) -> list[bool]:
-    """Queue tasks; return for each whether it is new or restarts."""
+async def _put(transaction: Transaction, entries: Sequence[QueueEntry]) -> tuple[list[bool], list[Identity]]:
+    """Queue tasks; return for each whether it is new or restarts, and which are pending."""
     if not entries:
-        return []
+        return [], []
     kinds, keys = [entry.kind for entry in entries], [entry.key for entry in entries]
     restarting = [entry.restart_at is not None for entry in entries]
     existing: dict[Identity, ExistingTask] = {}
@@ -166,7 +166,7 @@ async def _put(transaction: Transaction, entries: Sequence[QueueEntry]) -> list[
     await transaction.many(queries.RESTART, restarts)
     await transaction.many(queries.RESTART_LATER, [_restart_row(entry) for entry in requeue.restarts_later.values()])
     await transaction.many(queries.MERGE, [(*identity, *merge) for identity, merge in requeue.merges.items()])
-    return effective
+    return effective, [*requeue.inserts, *requeue.restarts, *requeue.merges]
 
 
 def _insert_row(entry: QueueEntry) -> Row:
