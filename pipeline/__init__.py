@@ -38,6 +38,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``store``                    where tasks, results and the ledger live: the encoding that every database shares
 ``store/sqlite``             the SQLite database: one file, named queries, schema migrations
 ``store/postgres``           the PostgreSQL database: the same port for several hosts
+``store/postgres/handout``   which due task a host gets: by the table alone, or by PgQueuer
 ``provider``                 the client of the Twelve Labs API: uploads, the status board, inventory
 ``provider/http``            HTTP transport, retries of safe calls, rate limits
 ``provider/dialects``        the API as pure functions: request values out, response values in

@@ -28,7 +28,7 @@ from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.observer import PoolObserver
 from pipeline.engine.outcome_writer import OutcomeWriter
-from pipeline.engine.store_retry import AwaySteps, retry_while_away
+from pipeline.engine.store_retry import AwaySteps, LookPace, retry_while_away
 from pipeline.ports.budget import BudgetGuard
 from pipeline.ports.store import Applied, Database
 
@@ -83,6 +83,7 @@ class Pool:
             self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience, host=host
         )
         self._leases = LeaseManager(store, clock, options.lease)
+        self._pace = LookPace()
         self._away = AwaySteps(options.store_patience)
         self._budget = budget
         patience = options.store_patience
@@ -250,7 +251,7 @@ class Pool:
         delay = await self._delay()
         if delay is None:
             return False
-        with anyio.move_on_after(max(0.001, delay)):
+        with anyio.move_on_after(self._pace.wait(delay)):
             await self._wake.wait()
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -56,3 +57,22 @@ class AwaySteps:
     def reset(self, task: int) -> None:
         """Take note that a step ended otherwise."""
         self._waits.pop(task, None)
+
+
+class LookPace:
+    """How long to wait before the next look for work.
+
+    What is due may not be given out: another host is changing it, or whoever hands out must find it again first. Then the looks
+    become seldomer, up to four a second.
+    """
+
+    def __init__(self) -> None:
+        self._in_vain = 0
+
+    def wait(self, delay: float) -> float:
+        """Return seconds.
+
+        ``delay``: until something is due; 0 where it is already, and nothing was given.
+        """
+        self._in_vain = 0 if delay > 0 else min(self._in_vain + 1, 9)
+        return max(delay, math.ldexp(0.0005, self._in_vain))

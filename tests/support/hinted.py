@@ -11,12 +11,14 @@ from pipeline.core.model import Lane, Parked, Placed, Selection, Task
 from pipeline.ports.store import Applied, ApplyAnswer
 from pipeline.store.postgres.connection import Hold, Transaction
 from pipeline.store.postgres.database import PostgresDatabase
-from pipeline.store.postgres.hints import HintHandOut
+from pipeline.store.postgres.handout.hints import HintHandOut
 
 _FIRST = "INSERT INTO note (name, value) VALUES ('test/now', $1::float8::text) ON CONFLICT DO NOTHING"
-#: What has passed in the time of the tests; what passes on the server's clock meanwhile is left in, which is less than a second.
+#: What has passed in the time of the tests. What passes on the server's clock meanwhile is left in: less than a second.
 _SHIFT = """
-WITH passed AS (SELECT make_interval(secs => $1 - value::float8) AS by FROM note WHERE name = 'test/now' AND value::float8 <> $1),
+WITH passed AS (
+    SELECT make_interval(secs => $1 - value::float8) AS by FROM note WHERE name = 'test/now' AND value::float8 <> $1
+),
 moved AS (UPDATE pgqueuer SET execute_after = execute_after - passed.by, heartbeat = heartbeat - passed.by FROM passed)
 UPDATE note SET value = $1::float8::text WHERE name = 'test/now'
 """

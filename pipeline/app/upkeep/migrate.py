@@ -23,9 +23,9 @@ async def migrate(settings: Settings, *, make_roles: bool = False) -> Migrated:
             "migrate: [store] url names no database that hosts share; the file in the state folder needs no command",
             remedy="set [store] url, or leave this out: every run brings the file up to date",
         )
-    need_driver()
+    need_driver(settings.store.engine)
     from pipeline.store.postgres.migrate import migrate as bring_up_to_date
 
     with told_as_configuration():
-        done = await bring_up_to_date(address, make_roles=make_roles)
+        done = await bring_up_to_date(address, make_roles=make_roles, engine=settings.store.engine)
     return Migrated(str(address), done.before, done.version, done.roles)

@@ -15,6 +15,7 @@ from pipeline.app.wiring.presence import find_own_name, new_presence
 from pipeline.app.wiring.state_folder import lock_state_folder, read_host_id
 from pipeline.config.database_address import DatabaseAddress, parse_address
 from pipeline.config.settings import Settings
+from pipeline.config.store import Engine
 from pipeline.core.clock import Clock, ServerClock, SystemClock
 from pipeline.core.errors import Busy, ConfigError, DatabaseAway, ReelmillError, StoreError
 from pipeline.engine.hosts import RUN, Duty, Presence
@@ -107,7 +108,7 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
         clock = ServerClock(SystemClock())
         try:
             patience = min(settings.store.patience, _AT_THE_START)
-            async with _open_shared(address, "alone" if why else "beside", patience) as database:
+            async with _open_shared(address, "alone" if why else "beside", settings.store.engine, patience) as database:
                 with told_as_configuration():
                     await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
                     presence = await new_presence(settings, database, clock, duty)
@@ -155,7 +156,7 @@ async def open_alone(settings: Settings) -> AsyncIterator[Database]:
             async with state_folder.open_for_writing(settings.run.state) as database:
                 yield database
     else:
-        async with _open_shared(address, "alone") as database:
+        async with _open_shared(address, "alone", settings.store.engine) as database:
             yield database
 
 
@@ -174,7 +175,7 @@ async def open_for_operator(settings: Settings) -> AsyncIterator[Database]:
         async with open_alone(settings) as database:
             yield database
     else:
-        async with _open_shared(address, "beside") as database:
+        async with _open_shared(address, "beside", settings.store.engine) as database:
             yield database
 
 
@@ -208,7 +209,7 @@ async def open_shared(settings: Settings, hold: Hold = "") -> AsyncIterator[Post
         raise ConfigError(
             "[store] url names no database that hosts share; a file has one host", remedy="set [store] url"
         )
-    async with _open_shared(address, hold) as database:
+    async with _open_shared(address, hold, settings.store.engine) as database:
         yield database
 
 
@@ -255,7 +256,7 @@ def check_shared(settings: Settings) -> None:
             "[store] url: each host would have a local platform of its own, and know nothing of the others' videos",
             remedy="start one with `reelmill platform --host ADDRESS`, and name it in [provider] base_url on every host",
         )
-    need_driver()
+    need_driver(settings.store.engine)
 
 
 @contextmanager
@@ -271,11 +272,13 @@ def told_as_configuration() -> Iterator[None]:
         raise ConfigError.from_trouble(error.trouble) from error
 
 
-def need_driver() -> None:
+def need_driver(engine: Engine = "none") -> None:
     """Make sure that the driver of PostgreSQL is there.
 
+    ``engine``: and what hands out the work.
+
     Raises:
-        ConfigError: it is not.
+        ConfigError: one is not.
     """
     from importlib.util import find_spec
 
@@ -283,6 +286,11 @@ def need_driver() -> None:
         raise ConfigError(
             "[store] url: PostgreSQL needs a package that is not installed",
             remedy="pip install 'reelmill[postgres]'",
+        )
+    if engine == "pgqueuer" and find_spec("pgqueuer") is None:
+        raise ConfigError(
+            "[store] engine: PgQueuer is not installed",
+            remedy="pip install 'reelmill[distributed]'",
         )
 
 
@@ -309,16 +317,21 @@ async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
 
 
 @asynccontextmanager
-async def _open_shared(address: DatabaseAddress, hold: Hold, patience: float = 0.0) -> AsyncIterator[PostgresDatabase]:
+async def _open_shared(
+    address: DatabaseAddress, hold: Hold, engine: Engine = "none", patience: float = 0.0
+) -> AsyncIterator[PostgresDatabase]:
     """Open it.
 
-    ``patience``: seconds for which a server that does not answer is waited for.
+    ``engine`` hands out its work. ``patience``: seconds for which a server that does not answer is waited for.
     """
-    need_driver()
+    engine = engine if hold else "none"  # who only looks hands out nothing
+    need_driver(engine)
     from pipeline.store.postgres.database import open_database
 
     with told_as_configuration():
-        database = await retry_while_away(lambda: open_database(address, hold=hold), SystemClock(), patience)
+        database = await retry_while_away(
+            lambda: open_database(address, hold=hold, engine=engine), SystemClock(), patience
+        )
     try:
         yield database
     finally:

@@ -81,7 +81,10 @@ class Transaction:
         return await _count(self._connection, sql, values)
 
     async def execute(self, sql: str, *values: Any) -> str:
-        """Run a statement, or several without parameters; return what the server says of the last."""
+        """Run a statement, or several without parameters.
+
+        Return what the server says of the last.
+        """
         status: str = await self._connection.execute(sql, *values)
         return status
 

@@ -20,7 +20,7 @@ from pipeline.store.encoding import encode_entry, encode_move, encode_name, enco
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.postgres import errors, queries
 from pipeline.store.postgres.connection import Hold, Link, Transaction
-from pipeline.store.postgres.handout import HandOut, TableHandOut, change_rows
+from pipeline.store.postgres.handout.table import HandOut, TableHandOut, change_rows
 from pipeline.store.postgres.migrate import check_version
 from pipeline.store.postgres.reads import NOTE, PostgresRecords
 from pipeline.store.postgres.schema import SCHEMA, TABLES
@@ -212,7 +212,7 @@ class PostgresDatabase(PostgresRecords):
 def _handout(engine: Engine) -> HandOut:
     if engine == "none":
         return TableHandOut()
-    from pipeline.store.postgres.hints import HintHandOut
+    from pipeline.store.postgres.handout.hints import HintHandOut
 
     return HintHandOut({})
 

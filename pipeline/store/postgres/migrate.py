@@ -50,7 +50,7 @@ async def migrate(
         work = partial(_bring_up_to_date, address, migrations, make_roles, engine)
         done = await connection.transaction(work)
         if engine == "pgqueuer":
-            from pipeline.store.postgres import hints
+            from pipeline.store.postgres.handout import hints
 
             await connection.alone(hints.upgrade)
         return done
@@ -67,7 +67,7 @@ async def _bring_up_to_date(
 ) -> MigrationDone:
     before, version = await _migrate(transaction, address, migrations)
     if engine == "pgqueuer":
-        from pipeline.store.postgres import hints
+        from pipeline.store.postgres.handout import hints
 
         await hints.install(transaction)
     roles = await grant_rights(transaction, address, make=make_roles)

@@ -10,7 +10,7 @@ from pipeline.ports.budget import BudgetGuard, CountedEntry
 from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend
 from pipeline.store.postgres import queries
 from pipeline.store.postgres.connection import Transaction
-from pipeline.store.postgres.handout import HandOut
+from pipeline.store.postgres.handout.table import HandOut
 from pipeline.store.postgres.tallies import ENTERED_SINCE
 from pipeline.store.requeue import ExistingTask, Identity, Requeue
 from pipeline.store.write_group import (
@@ -149,7 +149,10 @@ def _move_row(move: Move) -> Row:
 
 
 async def _put(transaction: Transaction, entries: Sequence[QueueEntry]) -> tuple[list[bool], list[Identity]]:
-    """Queue tasks; return for each whether it is new or restarts, and which are pending."""
+    """Queue tasks.
+
+    Return for each whether it is new or restarts, and which are pending.
+    """
     if not entries:
         return [], []
     kinds, keys = [entry.kind for entry in entries], [entry.key for entry in entries]

@@ -1,9 +1,10 @@
 """PgQueuer hands out the work, inside our transactions. Only this file touches it.
 
 A hint is a job of PgQueuer's: its entrypoint is the lane (and ``@`` the host whose disk the task needs), its priority the
-rank, its payload and its key the task's id. It is put, picked and completed by the same commit as the row that it stands for, so the two part only where somebody else changes
-one of them: then the sweep makes hints again, and a hint that is wrong is dropped when it is picked. PgQueuer's clock alone
-says whether a hint is due: two clocks in one claim would disagree by milliseconds, and drop what is as good as due.
+rank, its payload and its key the task's id. It is put, picked and completed by the same commit as the row that it stands for,
+so the two part only where somebody else changes one of them: then the sweep makes hints again, and a hint that is wrong is
+dropped when it is picked. PgQueuer's clock alone says whether a hint is due: two clocks in one claim would disagree by
+milliseconds, and drop what is as good as due.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from pgqueuer.types import JOB_STATUS, Channel, QueueEntrypoint, QueueManagerId
 
 from pipeline.core.model import Lane, Task
 from pipeline.store.encoding import Row, parse_task
-from pipeline.store.postgres import hint_queries
 from pipeline.store.postgres.connection import Transaction
+from pipeline.store.postgres.handout import hint_queries
 from pipeline.store.postgres.schema import SCHEMA
 from pipeline.store.requeue import Identity
 from pipeline.store.write_group import Claim
@@ -98,7 +99,9 @@ class HintHandOut:
             due[lane].append(name)
         found: list[Task] = []
         for lane, entrypoints in due.items():
-            hints = {int(job.payload or b"0"): job for job in await self._dequeue(transaction, entrypoints, lane, free[lane])}
+            hints = {
+                int(job.payload or b"0"): job for job in await self._dequeue(transaction, entrypoints, lane, free[lane])
+            }
             rows = await transaction.fetch(hint_queries.TAKE, [*hints], claim.owner, claim.until, claim.now)
             tasks = {task.id: task for task in map(parse_task, rows)}
             found += [tasks[number] for number in hints if number in tasks]
@@ -122,7 +125,10 @@ class HintHandOut:
         return jobs
 
     async def _drop(self, transaction: Transaction, now: float, hints: Mapping[int, Job]) -> None:
-        """Put picked hints right whose rows were not taken: each is gone, not due yet, or in somebody else's hands."""
+        """Put picked hints right whose rows were not taken.
+
+        Each row is gone, not due yet, or in somebody else's hands.
+        """
         if not hints:
             return
         pending = [row[0] for row in await transaction.fetch(hint_queries.PENDING, [*hints])]
@@ -155,9 +161,9 @@ class HintHandOut:
         )
 
     async def _sweep(self, transaction: Transaction, now: float, *, hungry: bool) -> bool:
-        """Make hints for due rows that have none, on one host; tell whether there were any.
+        """Make hints for due rows that have none; tell whether there were any.
 
-        Once a minute. ``hungry``: there is nothing else to take, so it is looked for sooner.
+        Once a minute on one host. ``hungry``: there is nothing else to take, so it is looked for sooner.
         """
         at, pause = anyio.current_time(), 0.0 if self._more else _HUNGRY if hungry else _EVERY
         if at - self._swept < pause:
@@ -183,7 +189,10 @@ async def install(transaction: Transaction) -> None:
 
 
 async def upgrade(transaction: Transaction) -> None:
-    """Bring PgQueuer's tables to its release; each statement must be a transaction of its own."""
+    """Bring PgQueuer's tables to its release.
+
+    Each statement must be a transaction of its own.
+    """
     await _pgqueuer(transaction).upgrade()
 
 

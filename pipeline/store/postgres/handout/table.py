@@ -1,4 +1,4 @@
-"""How due tasks are handed out: by the table of tasks alone, or by an engine beside it.
+"""What hands out due tasks; the table of tasks does by itself.
 
 What stands in the table is the truth for both. An engine keeps a *hint* for each task that is pending, and finds the due ones
 by it; a hint that is missing or wrong costs time, and nothing else.
@@ -32,7 +32,10 @@ class HandOut(Protocol):
     async def follow(
         self, transaction: Transaction, now: float, ids: Sequence[int], identities: Sequence[Identity] = ()
     ) -> None:
-        """Learn that these tasks were written, in this transaction; ``now`` is the caller's, epoch seconds."""
+        """Learn that these tasks were written, in this transaction.
+
+        ``now`` is the caller's, epoch seconds.
+        """
         ...
 
     async def renewed(self, transaction: Transaction, ids: Sequence[int]) -> None:
@@ -64,7 +67,10 @@ class TableHandOut:
 
 
 async def change_rows(transaction: Transaction, handout: HandOut, now: float, sql: str, *values: Any) -> int:
-    """Run a statement that changes tasks, and let the hand-out know which; return how many."""
+    """Run a statement that changes tasks; return how many.
+
+    The hand-out learns which.
+    """
     if not handout.follows:
         return await transaction.count(sql, *values)
     ids = [row[0] for row in await transaction.fetch(f"{sql} RETURNING id", *values)]

@@ -1,4 +1,6 @@
-"""The queries about hints, the jobs that PgQueuer keeps for pending tasks, each with a name.
+"""The queries about hints, each with a name.
+
+Hints are the jobs that PgQueuer keeps for pending tasks.
 
 A table is looked into for one row after the other (``LATERAL`` with ``LIMIT``): a join would be planned as a scan of the whole
 table once that is large.
@@ -18,8 +20,8 @@ INSTALLED = f"SELECT to_regclass('{SCHEMA}.pgqueuer') IS NOT NULL"
 #: Its trigger tells of each change; the store tells of work by itself, once for a whole group.
 SILENCE = "ALTER TABLE pgqueuer DISABLE TRIGGER tg_pgqueuer_changed"
 
-#: Of these entrypoints those that have a due hint and whose lane is not parked, in this order. ($1: entrypoints; $2: the lane of
-#: each; $3: the caller's now.)
+#: Of these entrypoints those that have a due hint and whose lane is not parked, in this order. ($1: entrypoints; $2: the lane
+#: of each; $3: the caller's now.)
 DUE = """
 SELECT asked.entrypoint, asked.lane
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (entrypoint, lane, place)

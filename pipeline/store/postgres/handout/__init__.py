@@ -1,0 +1,1 @@
+"""How due tasks are handed out: by the table alone, or by PgQueuer."""
