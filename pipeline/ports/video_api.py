@@ -272,8 +272,10 @@ class Limiter(Protocol):
     It has windows of a minute, an hour and a day.
     """
 
-    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> float:
         """Take what a call needs from its group's buckets, sleeping a second at most.
+
+        Return when it was counted, for :meth:`answered`.
 
         Raises:
             Throttled: when the wait would be longer; ``after`` says how long, ``alone`` that a smaller call has room.

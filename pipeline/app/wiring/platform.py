@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,9 +102,11 @@ async def _client(
     plan: RunPlan, base_url: str, key: str, journal: Journal, clock: Clock, rng: Random
 ) -> AsyncIterator[ProviderClient]:
     from pipeline.provider.client import open_api
+    from pipeline.provider.http.cluster_limits import ClusterLimiter
     from pipeline.provider.http.rate_limits import SharedLimiter, Unlimited
 
-    shared = None if plan.platform.local else SharedLimiter(plan.settings.limits, journal, clock, rng)
+    sort = ClusterLimiter if plan.settings.store.url else SharedLimiter
+    shared = None if plan.platform.local else sort(plan.settings.limits, journal, clock, rng)
     if shared is not None:
         await shared.start()
     api = open_api(
@@ -118,7 +120,8 @@ async def _client(
         local=plan.platform.local,
     )
     try:
-        yield api
+        async with shared.beside() if shared is not None else nullcontext():
+            yield api
     finally:
         await api.aclose()
         if shared is not None:

@@ -67,8 +67,7 @@ class ApiCaller:
         request, began = call.request, self.clock.monotonic()
 
         async def attempt() -> T:
-            await self._limiter.admit(request.group, minutes=minutes, tokens=tokens)
-            admitted, accepted = self.clock.now(), None
+            admitted, accepted = await self._limiter.admit(request.group, minutes=minutes, tokens=tokens), None
             try:
                 still_ours()
                 answer = await self._once(call)

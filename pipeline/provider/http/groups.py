@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pipeline.config.settings import BucketSection
 from pipeline.core.model import Json
@@ -18,6 +18,10 @@ _SAME = 2.0  #: seconds by which the end of one period may differ between two an
 _LONGEST = 2 * 86_400.0  #: seconds after which no period ends that is to be believed
 _REST = 0.015  #: share of a window for which nothing smaller is looked for
 _FULL = 0.9  #: share from which on a window that the platform calls used up is ours to wait for
+
+
+#: What calls under way need, and what the answer of one said of a limit.
+Unsaved: TypeAlias = tuple[Mapping[str, float], str]
 
 
 class Group:
@@ -45,6 +49,19 @@ class Group:
         long = {**self.windows, **self._counted} if counted else {}
         #: A wall that nobody names, found in the windows of an hour and a day.
         self.wall = Wall({name: each[1] for name, each in long.items() if each[0] != "tokens" and each[1].span > 60})
+
+    @property
+    def limited(self) -> bool:
+        """True if anything may make a call wait."""
+        return bool(self.windows or self.left or self.wall.stands)
+
+    def unsaved(self) -> Unsaved:
+        """Return what no journal holds: of calls that are under way here."""
+        return self.wall.flying, self._refusal
+
+    def follow(self, before: Unsaved) -> None:
+        """Take over what no journal holds."""
+        self.wall.flying, self._refusal = before
 
     # ------------------------------------------------------------------------------------------------- the hot path
 

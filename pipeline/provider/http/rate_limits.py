@@ -6,7 +6,8 @@ than that. So capacity comes back when the platform has it again, however slow t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 
 import anyio
@@ -23,7 +24,7 @@ from pipeline.provider.http.windows import SPANS
 GROUPS = ("assets", "analyze", "index", "search", "read")
 NAME = "limits"  #: under which the journal keeps the counters
 _READ_RESET = 900.0  #: seconds that used-up reads may wait for: to ask once more costs nothing
-_SHORT = 1.0  #: seconds that ``admit`` sleeps at most
+SHORT = 1.0  #: seconds that ``admit`` sleeps at most
 _SPREAD = 0.3  #: seconds by which those who wait for the same capacity wake apart
 _SAVE_EVERY = 2.0  #: seconds; a kill -9 forgets at most this much of what was admitted
 _LARGE = 32  #: calls in a row that are too large for what is left, until nothing smaller is looked for
@@ -65,28 +66,29 @@ class SharedLimiter:
                     group.load(kept[name], now)
             self._started = True
 
-    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> float:
         if not self._started:
             await self.start()
         limits = self._groups[group]
         amounts = {"requests": 1.0, "minutes": minutes, "tokens": tokens}
-        patience = _SHORT
+        patience = SHORT
         while (wait := limits.wait(amounts, self._clock.now())) > 0:
             if wait > patience:
                 await self._save()
                 raise self._refusal(group, amounts, wait)
             patience -= wait
             await self._clock.sleep(wait)
-        limits.take(amounts, self._clock.now())
+        taken = self._clock.now()
+        limits.take(amounts, taken)
         self._large[group] = 0
         self._dirty = True
         if self._clock.monotonic() - self._saved >= _SAVE_EVERY:
-            taken = self._clock.now()
             try:
                 await self._save()
             except BaseException:  # the call will never be made
                 limits.answered(amounts, taken, taken, accepted=False)
                 raise
+        return taken
 
     def answered(
         self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool | None = True
@@ -96,17 +98,13 @@ class SharedLimiter:
         self._dirty = True
 
     def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:
-        limits, now = self._groups[group], self._clock.now()
-        unnamed = group != "read" and all(note.resets is None for note in notes)
-        for note in notes:
-            limits.learn(note, now, _READ_RESET if group == "read" else 2 * SPANS["day"])
-            if note.reached and unnamed:
-                limits.pause_for(note, now)
-        if wait is not None and wait > 0:
-            limits.pause(now + wait)
-        if wait is not None and group != "read":
-            limits.refused(named=any(note.reached and note.span in ("hour", "day") for note in notes))
+        learn_from(self._groups[group], group=group, now=self._clock.now(), wait=wait, notes=notes)
         self._dirty = True
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        """Do what must be done while calls are made."""
+        yield
 
     def _refusal(self, group: str, amounts: Mapping[str, float], wait: float) -> Throttled:
         now, limits = self._clock.now(), self._groups[group]
@@ -136,6 +134,19 @@ class SharedLimiter:
             self._saving = False
 
 
+def learn_from(limits: Group, *, group: str, now: float, wait: float | None, notes: Sequence[QuotaNote]) -> None:
+    """Learn from an answer: a 429's ``wait``, seconds, and what it says of limits."""
+    unnamed = group != "read" and all(note.resets is None for note in notes)
+    for note in notes:
+        limits.learn(note, now, _READ_RESET if group == "read" else 2 * SPANS["day"])
+        if note.reached and unnamed:
+            limits.pause_for(note, now)
+    if wait is not None and wait > 0:
+        limits.pause(now + wait)
+    if wait is not None and group != "read":
+        limits.refused(named=any(note.reached and note.span in ("hour", "day") for note in notes))
+
+
 async def end_waits(journal: Journal) -> int:
     """Forget the waits and limits that the platform has named or shown.
 
@@ -154,8 +165,8 @@ async def end_waits(journal: Journal) -> int:
 class Unlimited:
     """No limits: for our own platform on this machine."""
 
-    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        pass
+    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> float:
+        return 0.0
 
     def answered(
         self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0, accepted: bool | None = True

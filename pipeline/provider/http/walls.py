@@ -132,7 +132,7 @@ class Wall:
     closed: _Closed | None = None
     learned: dict[str, _Allowance] = field(default_factory=dict)  #: by span
     _streak: _Streak | None = None
-    _asked: float = 0.0  #: until when a trial's answer is waited for
+    trial: float = 0.0  #: until when a trial's answer is waited for
     _flying: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))  #: let in, and not answered
 
     def wait(self, amounts: Amounts, now: float) -> float:
@@ -146,16 +146,34 @@ class Wall:
             waits.append(self._awaited(now))
         return max(waits, default=0.0)
 
+    @property
+    def stands(self) -> bool:
+        """True if one was met that has not been disproved."""
+        return bool(self.closed or self.learned or self._streak)
+
+    @property
+    def flying(self) -> Mapping[str, float]:
+        """What calls need that are let in, and not answered."""
+        return dict(self._flying)
+
+    @flying.setter
+    def flying(self, amounts: Mapping[str, float]) -> None:
+        self._flying = dict(amounts)
+
+    def trial_until(self, kept: object) -> None:
+        """Wait for the answer of a trial that another host makes."""
+        self.trial = float(kept) if isinstance(kept, int | float) else 0.0
+
     def take(self, amounts: Amounts, now: float) -> None:
         """Note that a call is let in."""
         if self.closed is not None or self._streak is not None:
-            self._asked = now + _ANSWER
+            self.trial = now + _ANSWER
         for kind in KINDS:
             self._flying[kind] += amounts[kind]
 
     def answered(self, amounts: Amounts) -> None:
         """Note, before anything else, that a call is over which was let in."""
-        self._asked = 0.0
+        self.trial = 0.0
         for kind in KINDS:
             self._flying[kind] = max(0.0, self._flying[kind] - amounts[kind])
 
@@ -280,7 +298,7 @@ class Wall:
 
     def _awaited(self, now: float) -> float:
         """Return the seconds after which to look again for a trial's answer."""
-        return _LOOK if now < self._asked <= now + _ANSWER else 0.0
+        return _LOOK if now < self.trial <= now + _ANSWER else 0.0
 
     def _prove(self, span: str, amounts: Amounts, now: float) -> bool:
         """Return True if an allowance explains a refusal, and believe it."""

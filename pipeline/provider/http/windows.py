@@ -98,7 +98,8 @@ class Window:
 
     def dump(self) -> list[Json]:
         """Return [when, amount] of each slot for the journal."""
-        return [[number * self._width, amount] for number, amount in self._slots if amount > 0]
+        # Its middle, because the beginning may lie in the slot before once it was divided again.
+        return [[(number + 0.5) * self._width, amount] for number, amount in self._slots if amount > 0]
 
     def load(self, counted: Iterable[tuple[float, float]]) -> None:
         """Add what was counted at these moments."""
