@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import anyio
 import pytest
 
+from pipeline.app.cluster.demo import demo_hosts
 from pipeline.app.wiring.database import check_shared, shared_database
 from pipeline.config.settings import load
 from pipeline.core.errors import ConfigError
@@ -60,3 +62,15 @@ def test_without_the_driver_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPat
         check_shared(settings)
     assert "pip install 'reelmill[postgres]'" in caught.value.trouble.remedy
     check_shared(load(None, env={}))
+
+
+def test_the_demo_of_hosts_names_the_extra_that_brings_all_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not first the driver's, and then another one."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("pipeline.app.cluster.private_postgres.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError) as caught:
+        anyio.run(demo_hosts, tmp_path, 3, print)
+    assert caught.value.trouble.remedy == "pip install 'reelmill[cluster]'"
+    assert not list(tmp_path.iterdir())

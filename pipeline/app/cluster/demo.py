@@ -17,7 +17,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from pipeline.app.cluster.private_postgres import PrivatePostgres
+from pipeline.app.cluster.private_postgres import PrivatePostgres, programs_of_wheel
 from pipeline.app.cluster.work import submit
 from pipeline.app.upkeep.migrate import migrate
 from pipeline.app.wiring.database import need_driver, open_shared
@@ -81,6 +81,7 @@ async def demo_hosts(folder: Path, hosts: int, tell: Tell) -> HostsDemo:
     Raises:
         ConfigError: PostgreSQL is not installed, or cannot be started; the folder cannot be written.
     """
+    programs_of_wheel()  # the extra that brings it brings the driver as well
     need_driver()
     began = SystemClock().now()
     folder, videos = await anyio.to_thread.run_sync(_make_videos, folder)

