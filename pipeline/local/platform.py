@@ -84,7 +84,7 @@ class LocalPlatform:
         self.base_url = ""
         self._state = PlatformDatabase(folder)
         self.ledger = Ledger(self._state.database)
-        self._pool = create_pool(analyzer, workers, folder / "workers.log")
+        self._pool = create_pool(analyzer, workers, folder / "workers.log", meaning)
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
         library = MediaLibrary(media) if media is not None else None
         self._chat = ChatClient(model, clock) if model is not None else None
@@ -92,7 +92,7 @@ class LocalPlatform:
         if model is not None and self._chat is not None:
             writer = ModelWriter(model, self._chat, self._pool)
             seer = ModelSeer(model, self._chat, self._pool) if model.images else None
-        by_meaning = MeaningIndex(self._state, self._pool, clock, meaning) if find_folder(meaning) is not None else None
+        by_meaning = MeaningIndex(self._state, self._pool, clock) if find_folder(meaning) is not None else None
         self._work = BackgroundWork(
             self._state, self._pool, clock, limits, policy, workers, library, fetch, writer, seer, by_meaning
         )

@@ -107,11 +107,11 @@ class Canned:
         shots = (Clip("shot", 0.0, 4.0, "Shot 1."), Clip("shot", 4.0, 8.0, "Shot 2."))
         return Brief(request.start or 0.0, end, (*shots, *self.words(request).of("sentence")), (1.0, 5.0))
 
-    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
+    def vectors(self, texts: Sequence[str]) -> SentenceVectors:
         """One number a concept: what ``meanings`` gives a word, else none."""
         self.encoded.append(list(texts))
         if self.model is None:
-            raise AnalysisRefused("meaning_unavailable", f"{folder} holds no sentence model")
+            raise AnalysisRefused("meaning_unavailable", "there is no sentence model")
         kinds = sorted(set(self.meanings.values()))
         rows = []
         for text in texts:

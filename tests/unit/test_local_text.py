@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from pipeline.local.analysis.answer.prompt_hints import Count, about, find_count, request
@@ -280,6 +281,16 @@ def test_a_text_of_hours_is_cut_in_bounded_time_and_memory() -> None:
     found = sentences(cues(*BREAD * 400, *TIDES * 400, *BEES * 400, each=5.0))
     borders = topic_borders(found, ENGLISH, 0.0, 24_000.0, 12)
     assert borders == pytest.approx([0, 8_000, 16_000, 24_000], abs=200.0)
+
+
+def test_vectors_tell_borders_and_key_sentences_where_words_do_not() -> None:
+    """Sentences without a common word are alike by what they mean, and one that means what most do is the key."""
+    found = sentences(cues(*(f"Word{n} stands{n} alone{n}." for n in range(20)), each=5.0))
+    meaning = np.array([[1.0, 0.0] if n < 8 else [0.0, 1.0] for n in range(20)])
+    assert topic_borders(found, ENGLISH, 0.0, 100.0, 12, exactly=2, meaning=meaning) == [0.0, 40.0, 100.0]
+    assert topic_borders(found, ENGLISH, 0.0, 100.0, 12, meaning=meaning)[1:-1].count(40.0) == 1
+    odd = np.array([[0.0, 1.0] if n == 3 else [1.0, 0.0] for n in range(20)])
+    assert centrality(found, ENGLISH, odd).argmin() == 3
 
 
 def test_container_marks_are_borders() -> None:

@@ -9,12 +9,13 @@ from statistics import fmean
 
 import pytest
 
+from pipeline.local.analysis.plugins.meaning.models import find_folder
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.quoting import leans
 from pipeline.local.languages import language_of
 from tests.bench.understanding import measures
 from tests.bench.understanding.talks import TUNED_ON, Talk, TalkText, automatic, load_texts, mixes, talks
-from tests.bench.understanding.words import borders_of
+from tests.bench.understanding.words import borders_of, installed_vectors
 
 PAIRS = list(zip(load_texts(), talks(), strict=True))
 
@@ -83,3 +84,13 @@ def test_what_is_told_of_a_talk_can_be_read_alone(text: TalkText, talk: Talk) ->
     titles = [chapter.title for chapter in summary.chapters()]
     assert not [title for title in titles if " " not in title]
     assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.skipif(find_folder("auto") is None, reason="the wheel with a sentence model is not installed")
+def test_with_a_sentence_model_topics_are_told_apart() -> None:
+    """Of the borders between four different talks, 8 of 10 are found within 10 s, and as many that are told are right."""
+    vectors, found = installed_vectors(), mixes(12)
+    borders = [borders_of(talk, vectors) for talk in found]
+    right = sum(measures.hits(ours, talk.borders, 10.0) for ours, talk in zip(borders, found, strict=True))
+    assert right >= 0.8 * sum(len(each) - 2 for each in borders)
+    assert right >= 0.8 * sum(len(talk.borders) - 2 for talk in found)

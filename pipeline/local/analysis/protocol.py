@@ -164,8 +164,8 @@ class Analyzer(Protocol):
         """Return the picture at a time, seconds, as a JPEG."""
         ...
 
-    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
-        """Return the vectors of texts by a model, ``auto`` or the folder of one."""
+    def vectors(self, texts: Sequence[str]) -> SentenceVectors:
+        """Return the vectors of texts by the sentence model that is there."""
         ...
 
 
@@ -189,7 +189,7 @@ def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
     if do == "picture":
         return base64.b64encode(analyzer.picture(Path(data["path"]), data["at"])).decode()
     if do == "vectors":
-        return analyzer.vectors(data["texts"], data["folder"]).to_json()
+        return analyzer.vectors(data["texts"]).to_json()
     request = AnalysisRequest.from_json(data)
     if do == "brief":
         return asdict(analyzer.brief(request))

@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.model import Json
@@ -18,7 +19,7 @@ from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.extract import media, reader
-from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder
+from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder, unit_rows
 from pipeline.local.analysis.plugins.meaning.models import INSTALL, UnusableModel, find_folder, open_model
 from pipeline.local.analysis.protocol import (
     AnalysisRefused,
@@ -32,14 +33,21 @@ from pipeline.local.analysis.protocol import (
     count_tokens,
     truncated,
 )
-from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.content_summary import ContentSummary, Vectors
 from pipeline.local.analysis.text.moments import calm_moments
 from pipeline.local.analysis.text.sentences import sentences
 from pipeline.local.state.tables import BEGINS
 
 
 class LocalAnalysis:
-    """Implements :class:`Analyzer` with what a video's captions, on-screen text and pictures tell."""
+    """Implements :class:`Analyzer` with what a video's captions, on-screen text and pictures tell.
+
+    Args:
+        meaning: its sentence model: a folder, ``auto`` for the installed one, ``none``.
+    """
+
+    def __init__(self, meaning: str = "none") -> None:
+        self._wanted = meaning
 
     def probe(self, path: Path) -> ProbedFile:
         try:
@@ -68,7 +76,9 @@ class LocalAnalysis:
     def answer(self, request: AnalysisRequest) -> Reply:
         content = _extract(request)
         evidence = sum(len(item.text) for item in content.evidence)
-        return truncated(build_answer(content, request), request, count_tokens(request.prompt) + -(-evidence // 4))
+        return truncated(
+            build_answer(content, request, self._vectors), request, count_tokens(request.prompt) + -(-evidence // 4)
+        )
 
     def words(self, request: AnalysisRequest) -> VideoWords:
         content = _extract(request)
@@ -89,8 +99,29 @@ class LocalAnalysis:
         ordered = sorted(clips, key=lambda clip: (clip.start, clip.end))
         return Brief(summary.start, summary.end, tuple(ordered), tuple(calm_moments(summary.shots, content.motion)))
 
-    def vectors(self, texts: Sequence[str], folder: str) -> SentenceVectors:
-        encoder = _encoder(folder)
+    @cached_property
+    def _encoder(self) -> SentenceEncoder:
+        """The encoder of the model; raises UnusableModel."""
+        folder = find_folder(self._wanted)
+        if folder is None:
+            raise UnusableModel(f"no sentence model is installed ({INSTALL})")
+        return SentenceEncoder(open_model(folder, trusted=self._wanted != "auto"))
+
+    @cached_property
+    def _vectors(self) -> Vectors | None:
+        """What tells the meaning of sentences; None without a usable model."""
+        try:
+            encoder = self._encoder if find_folder(self._wanted) is not None else None
+        except UnusableModel as error:  # words alone will do
+            sys.stderr.write(f"{error}\n")  # the log of the workers
+            return None
+        return (lambda texts: unit_rows(encoder.encode(texts))) if encoder is not None else None
+
+    def vectors(self, texts: Sequence[str]) -> SentenceVectors:
+        try:
+            encoder = self._encoder
+        except UnusableModel as error:
+            raise AnalysisRefused("meaning_unavailable", str(error)) from None
         return SentenceVectors(encoder.model.id, tuple(row.tobytes() for row in encoder.encode(texts)))
 
     def picture(self, path: Path, at: float) -> bytes:
@@ -100,7 +131,7 @@ class LocalAnalysis:
         return found
 
 
-def build_answer(content: ExtractedContent, request: AnalysisRequest) -> str:
+def build_answer(content: ExtractedContent, request: AnalysisRequest, vectors: Vectors | None = None) -> str:
     """Return JSON text that fits the request's schema, or plain text without one.
 
     Counts in the prompt are heeded ("two sentences", "at most 5 chapters"), and so are lines that name a property in back
@@ -110,21 +141,12 @@ def build_answer(content: ExtractedContent, request: AnalysisRequest) -> str:
     Raises:
         AnalysisRefused: asks for what captions, on-screen text and measurements cannot tell.
     """
-    summary = ContentSummary(content, name=request.name, title=request.title, start=request.start, end=request.end)
+    summary = ContentSummary(
+        content, name=request.name, title=request.title, start=request.start, end=request.end, vectors=vectors
+    )
     if request.schema is None:
         return reply(summary, request.prompt)
     return json.dumps(fill(request.schema, summary, request.prompt), ensure_ascii=False)
-
-
-@lru_cache(maxsize=1)
-def _encoder(folder: str) -> SentenceEncoder:
-    try:
-        found = find_folder(folder)
-        if found is None:
-            raise UnusableModel(f"no sentence model is installed ({INSTALL})")
-        return SentenceEncoder(open_model(found, trusted=folder != "auto"))
-    except UnusableModel as error:
-        raise AnalysisRefused("meaning_unavailable", str(error)) from None
 
 
 def _extract(request: AnalysisRequest) -> ExtractedContent:

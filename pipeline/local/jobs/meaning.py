@@ -29,16 +29,14 @@ class MeaningIndex:
 
     Args:
         state: where clips and vectors are.
-        pool: makes them.
+        pool: makes them, by the sentence model that it was given.
         clock: time until what failed is tried again.
-        folder: of the model; ``auto``: the installed one.
     """
 
-    def __init__(self, state: PlatformDatabase, pool: AnalysisPool, clock: Clock, folder: str) -> None:
+    def __init__(self, state: PlatformDatabase, pool: AnalysisPool, clock: Clock) -> None:
         self._state = state
         self._pool = pool
         self._clock = clock
-        self._folder = folder
         self._usable = True
 
     async def encode(self, texts: Sequence[str]) -> SentenceVectors | None:
@@ -60,7 +58,7 @@ class MeaningIndex:
         if not self._usable:
             return None
         try:
-            return await self._pool.vectors(texts, self._folder, quick=quick)
+            return await self._pool.vectors(texts, quick=quick)
         except AnalysisRefused as refusal:  # it will not be another model before the next start
             self._usable = False
             _log.warning("platform.no_meaning", why=refusal.message)

@@ -6,9 +6,14 @@ import time
 from collections.abc import Sequence
 from statistics import fmean
 
-from pipeline.local.analysis.text.content_summary import ContentSummary
+import numpy as np
+
+from pipeline.local.analysis.plugins.meaning.encoder import unit_rows
+from pipeline.local.analysis.text.centrality import Floats
+from pipeline.local.analysis.text.content_summary import ContentSummary, Vectors
 from pipeline.local.analysis.text.sentences import Sentence
 from tests.bench.understanding import measures
+from tests.bench.understanding.search import installed_encoder
 from tests.bench.understanding.talks import TUNED_ON, Talk, TalkText, automatic, load_texts, mixes, talks
 
 _DRAWS = 200  # random digests
@@ -29,25 +34,43 @@ def report() -> None:
         "mixes of four texts, 10 s": [(t, 10.0) for t in mixes(30)],
         "mixes of four texts, 2 s": [(t, 2.0) for t in mixes(30)],
     }
-    print(f"{'chapters':<34}{'talks':>6}{'borders':>9}{'P':>7}{'R':>7}{'WD':>7}   equal split: P      R     WD")
+    print(f"{'chapters':<40}{'talks':>6}{'borders':>9}{'P':>7}{'R':>7}{'WD':>7}   equal split: P      R     WD")
+    vectors = installed_vectors()
     for kind, found in kinds.items():
-        _chapters(kind, found)
-    _digests(unseen)
+        _chapters(kind, found, None)
+    for kind, found in kinds.items() if vectors is not None else ():
+        _chapters(f"{kind}: meaning", found, vectors)
+    _digests(unseen, vectors)
     _read(load_texts())
     print(f"\n{time.process_time() - began:.1f} s of CPU time")
 
 
-def borders_of(talk: Talk) -> list[float]:
+def borders_of(talk: Talk, vectors: Vectors | None = None) -> list[float]:
     """Return the product's chapter borders."""
-    found = ContentSummary(talk.content()).chapters()
+    found = ContentSummary(talk.content(), vectors=vectors).chapters()
     return [chapter.start for chapter in found] + [found[-1].end]
 
 
-def _chapters(kind: str, cases: Sequence[tuple[Talk, float]]) -> None:
+def installed_vectors() -> Vectors | None:
+    """Return the sentence model of the wheel, if it is installed; each text is encoded once."""
+    encoder = installed_encoder()
+    if encoder is None:
+        return None
+    rows: dict[str, Floats] = {}
+
+    def vectors(texts: Sequence[str]) -> Floats:
+        new = [text for text in dict.fromkeys(texts) if text not in rows]
+        rows.update(zip(new, unit_rows(encoder.encode(new)) if new else (), strict=True))
+        return np.array([rows[text] for text in texts])
+
+    return vectors
+
+
+def _chapters(kind: str, cases: Sequence[tuple[Talk, float]], vectors: Vectors | None) -> None:
     right = told = true = equal = equal_told = 0
     ours, theirs = [], []
     for talk, seconds in cases:
-        found = borders_of(talk)
+        found = borders_of(talk, vectors)
         even = measures.equal_split(talk.borders[-1], len(found) - 1)
         right += measures.hits(found, talk.borders, seconds)
         equal += measures.hits(even, talk.borders, seconds)
@@ -57,12 +80,12 @@ def _chapters(kind: str, cases: Sequence[tuple[Talk, float]]) -> None:
         ours.append(measures.window_diff(found, talk.borders))
         theirs.append(measures.window_diff(even, talk.borders))
     print(
-        f"{kind:<34}{len(cases):>6}{true:>9}{right / max(1, told):>7.2f}{right / true:>7.2f}{fmean(ours):>7.2f}"
+        f"{kind:<40}{len(cases):>6}{true:>9}{right / max(1, told):>7.2f}{right / true:>7.2f}{fmean(ours):>7.2f}"
         f"{equal / max(1, equal_told):>17.2f}{equal / true:>7.2f}{fmean(theirs):>7.2f}"
     )
 
 
-def _digests(unseen: Sequence[str]) -> None:
+def _digests(unseen: Sequence[str], vectors: Vectors | None) -> None:
     rows: dict[str, list[list[float]]] = {}
     for text, talk in zip(load_texts(), talks(), strict=True):
         summary = ContentSummary(talk.content())
@@ -77,6 +100,8 @@ def _digests(unseen: Sequence[str]) -> None:
             ],
             "TextRank": [[said[at] for at in measures.text_rank(bags, count)]],
         }
+        if vectors is not None:
+            chosen["product, by meaning"] = [ContentSummary(talk.content(), vectors=vectors).key_sentences(count)]
         for name, draws in chosen.items():
             for group in ("all", "others") if text.name in unseen else ("all",):
                 rows.setdefault(f"{name} ({group})", []).append(_scores(text, talk, draws))

@@ -20,20 +20,30 @@ _BLOCK = 500  # sentences ranked against each other at once; bounds the matrix
 _SHORT, _LONG = 14, 34  # words; what has fewer or more says too little, or too much at once
 _LINKED = 0.8  # worth of a sentence that begins with "but"
 _CROWDED = 0.6  # worth of a second sentence of the same part
+_FAR = 0.1  # cosine of what has nothing in common
 _REPEATS = 0.6  # share of its words that a sentence may have in common with one already chosen
 
 
-def centrality(found: Sequence[Sentence], language: Language) -> Floats:
+def centrality(found: Sequence[Sentence], language: Language, meaning: Floats | None = None) -> Floats:
     """Return each sentence's centrality, 0 to 1.
 
     It is weighted by how well the sentence can be quoted alone; 0 where it cannot.
 
     Long texts are ranked in blocks, so that memory stays bounded.
+
+    Args:
+        found: sentences in time order.
+        language: what they are in.
+        meaning: their vectors, each of length one; without them sentences are alike by their words alone.
     """
     scores = np.zeros(len(found))
     for first in range(0, len(found), _BLOCK):
         block = found[first : first + _BLOCK]
-        scores[first : first + len(block)] = _ranked(_overlaps(block))
+        edges = _overlaps(block)
+        if meaning is not None:
+            near = meaning[first : first + len(block)]
+            edges = _even(edges) + _even(np.maximum(0, near @ near.T - _FAR) * (1 - np.eye(len(block))))
+        scores[first : first + len(block)] = _ranked(edges)
     worth = np.array([_worth(sentence, language) for sentence in found])
     result: Floats = scores * worth
     return result
@@ -78,6 +88,13 @@ def _overlaps(block: Sequence[Sentence]) -> Floats:
     shared = table @ table.T
     np.fill_diagonal(shared, 0)
     result: Floats = np.where(norm > 0, shared / np.where(norm > 0, norm, 1), 0)
+    return result
+
+
+def _even(edges: Floats) -> Floats:
+    """Return edges whose mean is 1, so that two kinds weigh alike."""
+    mean = edges.mean() if edges.size else 0.0
+    result: Floats = edges / mean if mean > 0 else edges
     return result
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, STILL_BELOW, Evidence, ExtractedContent, Shot
 from pipeline.local.analysis.text import chapters as cutting
-from pipeline.local.analysis.text.centrality import centrality, choose
+from pipeline.local.analysis.text.centrality import Floats, centrality, choose
 from pipeline.local.analysis.text.headlines import capital, has_whole_headline, headline, readable_name
 from pipeline.local.analysis.text.moments import (
     MeasuredMoment,
@@ -29,9 +30,10 @@ from pipeline.local.analysis.text.phrases import Phrase, key_phrases
 from pipeline.local.analysis.text.quoting import stands_alone
 from pipeline.local.analysis.text.sentences import Sentence, sentences
 from pipeline.local.analysis.text.topics import topic_borders
-from pipeline.local.languages import Language, language_of
+from pipeline.local.languages import ENGLISH, Language, language_of
 from pipeline.media.titles import is_title
 
+Vectors: TypeAlias = Callable[[Sequence[str]], Floats]  #: returns a row of length one for each sentence
 _TITLE = 12  # words of a sentence that may be a chapter's title
 _NAMED, _NAMED_IN_PART = 6, 3  # times that a name is said before a video, or a chapter, is called by it
 
@@ -69,6 +71,7 @@ class ContentSummary:
         name: the file's name, the last resort for a title.
         title: a title given by a person; it wins.
         start, end: the part that counts, seconds; the whole video by default.
+        vectors: the meaning of English sentences, where there is a model for it.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class ContentSummary:
         title: str = "",
         start: float | None = None,
         end: float | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         self.facts = content.facts
         self.notes = content.notes
@@ -92,6 +96,7 @@ class ContentSummary:
             for shot in content.shots
             if shot.end > self.start + 0.01 and shot.start < self.end - 0.01
         )
+        self._vectors = vectors
         self._motion, self._loudness = content.motion, content.loudness
         self._name, self._given, self._tag = name, " ".join(title.split()), content.title
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
@@ -156,9 +161,16 @@ class ContentSummary:
         ]
 
     @cached_property
+    def _meaning(self) -> Floats | None:
+        """The vectors of the sentences, where they are English and there is a model."""
+        if self._vectors is None or self.language is not ENGLISH or not self.sentences:
+            return None
+        return self._vectors([sentence.text for sentence in self.sentences])
+
+    @cached_property
     def _weight(self) -> dict[int, float]:
         """How central each sentence is, by its id."""
-        weights = centrality(self.sentences, self.language)
+        weights = centrality(self.sentences, self.language, self._meaning)
         return {id(s): float(weight) for s, weight in zip(self.sentences, weights, strict=True)}
 
     @cached_property
@@ -231,7 +243,7 @@ class ContentSummary:
         if len(slides) > 2:
             return slides
         if self.sentences:
-            return topic_borders(self.sentences, self.language, *span, most, exactly)
+            return topic_borders(self.sentences, self.language, *span, most, exactly, self._meaning)
         return cutting.by_shots(self.shots, *span, exactly or most)
 
     def chapters(self, most: int = cutting.MOST, exactly: int = 0) -> tuple[Chapter, ...]:

@@ -21,7 +21,7 @@ from pipeline.local.languages import Language
 
 _Block: TypeAlias = Sequence[Sentence]
 _MAX_BLOCKS = 240  # of sentences, between which borders are looked for
-_REACH = 2.0  # sentences over which words are spread to their neighbours
+_REACH, _REACH_OF_MEANING = 2.0, 1.0  # sentences over which words, and vectors, are spread to their neighbours
 _WORDS, _LENGTHS, _LEANING = 30.0, 3.0, 3.0  # worth of unlike words and of like lengths beside a pause of one deviation
 _USUAL = 40  # sentences at which these were weighed
 _SHORTEST = 8.0  # seconds, but at most half of what an equal split would give
@@ -30,7 +30,13 @@ _LONG_PAUSE = 4.0  # deviations; longer ones say no more
 
 
 def topic_borders(
-    found: Sequence[Sentence], language: Language, start: float, end: float, most: int, exactly: int = 0
+    found: Sequence[Sentence],
+    language: Language,
+    start: float,
+    end: float,
+    most: int,
+    exactly: int = 0,
+    meaning: Floats | None = None,
 ) -> list[float]:
     """Return borders from ``start`` to ``end``, seconds.
 
@@ -42,11 +48,13 @@ def topic_borders(
         start, end: the part that counts.
         most: pieces at most.
         exactly: pieces that are asked for, where the length allows.
+        meaning: the sentences' vectors, each of length one; they are looked at instead of words.
     """
     blocks = _blocks(found, language)
     if len(blocks) < 4 or max(most, exactly) < 2:
         return [start, end]
-    alike = _alike(blocks)
+    near = _near_by_words(blocks) if meaning is None else _near_by_meaning(blocks, meaning)
+    alike = near @ near.T
     cuts = _cuts(blocks, language, alike, (start, end), (exactly or most) + 1)
     if exactly:
         count = max((pieces for pieces in cuts if pieces <= exactly), default=1)
@@ -73,11 +81,14 @@ def _leans(sentence: Sentence, language: Language) -> bool:
     return leans(sentence.text, language) or links(sentence.text, language)
 
 
-def _alike(blocks: Sequence[_Block]) -> Floats:
-    """Return the cosine of each two blocks' words.
+def _near_by_meaning(blocks: Sequence[_Block], meaning: Floats) -> Floats:
+    """Return a row of length one for each block, spread to the neighbours."""
+    first = np.cumsum([0, *(len(block) for block in blocks[:-1])])
+    return _spread(_unit(np.add.reduceat(meaning, first, axis=0)), _REACH_OF_MEANING)
 
-    Rare words count more, and all are spread to the neighbours.
-    """
+
+def _near_by_words(blocks: Sequence[_Block]) -> Floats:
+    """Return a row of length one for each block; rare words count more."""
     bags = [Counter(stem for sentence in block for stem in sentence.stems) for block in blocks]
     seen = Counter(stem for bag in bags for stem in bag)
     column = {stem: number for number, stem in enumerate(sorted(stem for stem, times in seen.items() if times > 1))}
@@ -86,10 +97,13 @@ def _alike(blocks: Sequence[_Block]) -> Floats:
         for stem, times in bag.items():
             if stem in column:
                 table[row, column[stem]] = times * np.log(1 + len(blocks) / seen[stem])
-    place = np.arange(len(blocks))
-    near = _unit(np.exp(-np.abs(np.subtract.outer(place, place)) / _REACH) @ _unit(table))
-    result: Floats = near @ near.T
-    return result
+    return _spread(_unit(table), _REACH)
+
+
+def _spread(rows: Floats, reach: float) -> Floats:
+    """Return rows that take in their neighbours, the nearer the more."""
+    place = np.arange(len(rows))
+    return _unit(np.exp(-np.abs(np.subtract.outer(place, place)) / reach) @ rows)
 
 
 def _unit(table: Floats) -> Floats:

@@ -92,6 +92,13 @@ class SentenceEncoder:
         return result
 
 
+def unit_rows(rows: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+    """Return stored vectors as numbers, each of length one."""
+    numbers = rows.astype(np.float64)
+    result: npt.NDArray[np.float64] = numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-9)
+    return result
+
+
 _ATTENTION = ("query", "key", "value")
 #: Abramowitz and Stegun 7.1.26: the error function within 1.5e-7.
 _ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
