@@ -68,8 +68,11 @@ def test_the_files_of_a_forgotten_host_are_missing(tmp_path: Path, url: str) -> 
             status = here(two, "status", "--json").json
             assert (status["troubles"], status["items"]["failed"]) == ({"file_missing": 1}, 1)
             assert "the host one, which was forgotten" in here(two, "why", str(films / "clip-00.mp4")).out
+            own = here(two, "run", "--json", str(*clips(tmp_path / "own", 1, first=3)))
+            assert (own.code, own.json["troubled"]) == (3, 1)  # a list of this host takes nothing off those of others
+            assert here(two, "status", "--json").json["unlisted_tasks"] == 0
             back = here(one, "run", "--json", str(films))
-            assert (back.code, back.json["items"]["done"], platform.twice()) == (0, 1, [])
+            assert (back.code, back.json["items"]["done"], platform.twice()) == (0, 2, [])
         finally:
             one.close()
             two.close()

@@ -167,6 +167,19 @@ async def test_lost_connections_come_back(address: DatabaseAddress, database: Po
 
 
 @pytest.mark.asyncio
+async def test_a_connection_that_ended_unused_fails_no_reading(
+    address: DatabaseAddress, database: PostgresDatabase
+) -> None:
+    """Two in a row do: the server restarts, and is there again. A server that is not there is told."""
+    task = await bring(database, State.RUNNING)
+    for _ in range(2):
+        await _cut(address)
+        assert [found.key for found in await database.tasks(Selection())] == [task.key]
+        await _cut(address)
+        assert (await database.about("v")).tasks == []
+
+
+@pytest.mark.asyncio
 async def test_a_connection_that_ends_under_a_write_is_told(
     address: DatabaseAddress, database: PostgresDatabase
 ) -> None:

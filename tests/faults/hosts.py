@@ -194,10 +194,7 @@ def stop_all(rng: random.Random, videos: int) -> list[str]:
     with cluster(3, videos) as made:
         made.wait_for(rng.choice(MOMENTS[:2]), rng.randint(1, videos // 2))
         until(lambda: made.present() == len(made.workers), "all hosts to have joined")
-        for worker in made.workers:
-            worker.signal(signal.SIGTERM)
-        stopped = [worker.wait().code for worker in made.workers]
-        wrong = [f"SIGTERM ended with {code}" for code in stopped if code]
+        wrong = _stop(made.workers)
         return wrong + made.check([made.start(0)]) + _counted(made)
 
 
@@ -213,11 +210,16 @@ def everything(rng: random.Random, videos: int) -> list[str]:
         pause(1.5 * LEASE)
         made.workers[1].signal(signal.SIGCONT)
         pause(rng.uniform(0.0, 1.0))
-        wrong = []
-        for worker in made.workers[:2]:
-            worker.signal(signal.SIGTERM)
-            wrong += [f"SIGTERM ended with {code}" for code in [worker.wait().code] if code]
+        wrong = _stop(made.workers[:2])
         return wrong + made.check([made.start(2)])
+
+
+def _stop(workers: Sequence[Running]) -> list[str]:
+    """SIGTERM to all at once; return who did not end well."""
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    ended = [(worker.wait().code, worker.said()) for worker in workers]
+    return [f"SIGTERM ended with {code}: {said[-1500:]}" for code, said in ended if code]
 
 
 def _counted(made: Cluster) -> list[str]:

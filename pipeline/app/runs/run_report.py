@@ -43,8 +43,10 @@ class RunReporter:
         clock: Clock,
         *,
         noted: bool = True,
+        shared: bool = False,
     ) -> None:
         self._noted = noted  # in the history of runs
+        self._shared = shared  # other hosts have lists of their own
         self._run = run
         self._provider = provider
         self._components = components
@@ -200,7 +202,7 @@ class RunReporter:
 
         The rest counts no more: it is noted, and its pauses end no run.
         """
-        if not self._enqueued.lists_all:
+        if self._shared or not self._enqueued.lists_all:
             return await noted_attention(self._database, _SHOWN)
         is_named, planner = await self._naming(), self._components.plan.planner
         lanes = await find_lanes(self._database, set(ending.parked), is_named) if ending.parked else set()

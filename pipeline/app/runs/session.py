@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from random import Random
+from typing import TypeVar
 
 import anyio
 
@@ -30,12 +31,14 @@ from pipeline.core.errors import ReelmillError, StoreError
 from pipeline.core.model import Lane, RunNote, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.hosts import RUN, Duty
+from pipeline.engine.store_retry import retry_while_away
 from pipeline.ingest.enqueue import Enqueuer, EnqueueReport
 from pipeline.ingest.tasks.absent_hosts import release_items, release_videos
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
+T = TypeVar("T")
 _log = log.get("run")
 _RELEASE = 30.0  #: seconds between looks for what absent hosts have left
 _TEND = 15.0  #: seconds between looks whether results have changed, of a process that stays
@@ -77,7 +80,7 @@ class RunSession:
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(
             run, api.identity, self.components, enqueued, self._activity, database, clock,
-            noted=duty.role == "run",
+            noted=duty.role == "run", shared=bool(company.host),
         )  # fmt: skip
         self._reading = True
         self._stopped = False  #: told to stop
@@ -96,9 +99,9 @@ class RunSession:
 
     async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
         pool = self.components.pool
-        await self._reporter.start()
-        await self.components.spending.open(self._database)
-        await self.components.looks.open()
+        await self._insist(self._reporter.start)
+        await self._insist(lambda: self.components.spending.open(self._database))
+        await self._insist(self.components.looks.open)
         pool.feeding(+1)
         queries: list[QueryReport] = []
         async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
@@ -127,7 +130,8 @@ class RunSession:
                 ending.unread = self._reading
                 group.cancel_scope.cancel()
             await self._write_index(ending)
-        report = await self._with_page(await self._reporter.finish(ending, queries), ending)
+        finished = await self._insist(lambda: self._reporter.finish(ending, queries))
+        report = await self._with_page(finished, ending)
         self._reporter.log_end(report)
         return report
 
@@ -138,6 +142,16 @@ class RunSession:
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
         return self._reporter.snapshot(reading=self._reading)
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call to the database until it goes through.
+
+        Told to stop, it is waited for no longer than steps are.
+        """
+        patience = self._settings.store.patience
+        if self._stopped:
+            patience = min(patience, self._settings.run.stop_grace)
+        return await retry_while_away(call, self._clock, patience)
 
     # ------------------------------------------------------------------------------------------------- beside
 
@@ -226,7 +240,7 @@ class RunSession:
     async def _write_index(self, ending: RunEnd) -> None:
         """Write ``results.jsonl``, as much of it as has changed."""
         try:
-            await ResultsIndex(self._database, self.components.sink).bring_up_to_date()
+            await self._insist(lambda: ResultsIndex(self._database, self.components.sink).bring_up_to_date())
         except ReelmillError as error:
             _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
             ending.output = ending.output or error.trouble

@@ -133,7 +133,7 @@ class Link:
         self._hold = hold
         self._connection: asyncpg.Connection | None = None
         self._closed = False
-        self._opened = False  #: at least once
+        self._opened = 0  #: times
         self._hearing: asyncpg.Connection | None = None  #: the connection that listens
         self._heard = anyio.Event()
         self.lock = anyio.Lock()
@@ -171,8 +171,28 @@ class Link:
         async with self._locked() as connection:
             await connection.execute(sql, timeout=NO_LIMIT)
 
-    async def fetch_all(self, queries: Sequence[Query]) -> list[list[Row]]:
-        """Run reading statements that see one moment; return the rows of each."""
+    async def read(self, sql: str, *values: Any) -> list[Row]:
+        """Run one statement that only reads; return its rows.
+
+        A connection that ended while nobody used it says nothing of the server: then it is run once more on another.
+        """
+        return await self._once_more(lambda: self.fetch(sql, *values))
+
+    async def read_all(self, queries: Sequence[Query]) -> list[list[Row]]:
+        """As :meth:`read`, of several statements that see one moment; return the rows of each."""
+        return await self._once_more(lambda: self._fetch_all(queries))
+
+    async def _once_more(self, read: Callable[[], Awaitable[T]]) -> T:
+        opened = self._opened
+        try:
+            return await read()
+        except DatabaseAway:
+            old = opened and opened == self._opened and (self._connection is None or self._connection.is_closed())
+            if not old:
+                raise
+            return await read()
+
+    async def _fetch_all(self, queries: Sequence[Query]) -> list[list[Row]]:
         found: list[list[Row]] = []
         async with self._locked() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             for sql, values in queries:
@@ -268,7 +288,7 @@ class Link:
                 raise DatabaseAway.from_trouble(
                     error.trouble
                 ) from error  # it was ours: whoever has it now is waited for
-            self._opened = True
+            self._opened += 1
         return self._connection
 
     @contextmanager

@@ -168,7 +168,7 @@ class PostgresRecords:
         self._host = host
 
     async def _read(self, sql: str, *values: Any) -> list[Row]:
-        return await self._reader.fetch(sql, *values)
+        return await self._reader.read(sql, *values)
 
     async def time(self) -> float:
         """Return the server's time, epoch seconds."""
@@ -201,7 +201,7 @@ class PostgresRecords:
         values = Values()
         query, one = selected(Selection(subjects=(subject,)), values), _texts([subject])
         asked = [(TASKS.format(which=query), values), (RESULTS, [one, []]), (SPENDS, [one])]
-        tasks, results, spends = await self._reader.fetch_all(asked)
+        tasks, results, spends = await self._reader.read_all(asked)
         return About([*map(parse_task, tasks)], [*map(parse_result, results)], [*map(parse_spend, spends)])
 
     async def subjects(self, after: str, limit: int) -> list[str]:
@@ -231,7 +231,7 @@ class PostgresRecords:
     async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
         values = ([*kinds], [*ignored])
         asked = [(tallies.STOPPED_CLASSES, values), (tallies.STOPPED_ITEMS, values)]
-        by_class, items = await self._reader.fetch_all(asked)
+        by_class, items = await self._reader.read_all(asked)
         classes = {row[1] or "unknown": row[2] for row in by_class if not row[0]}
         return Stopped(items[0][0], classes, sum(row[2] for row in by_class if row[0]))
 
