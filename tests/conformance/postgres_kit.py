@@ -9,14 +9,20 @@ from typing import Any
 import asyncpg
 
 from pipeline.config.database_address import DatabaseAddress
+from pipeline.config.store import Engine
 from pipeline.store.postgres.connection import Hold
 from pipeline.store.postgres.database import PostgresDatabase, open_database
+from pipeline.store.postgres.handout.hints import HintHandOut
 
 
 @asynccontextmanager
-async def opened(address: DatabaseAddress, hold: Hold = "beside") -> AsyncIterator[PostgresDatabase]:
-    """Open the database as one more host."""
-    found = await open_database(address, hold=hold)
+async def opened(
+    address: DatabaseAddress, hold: Hold = "beside", engine: Engine = "none"
+) -> AsyncIterator[PostgresDatabase]:
+    """Open the database as one more host. No lost hints are looked for: none may be lost."""
+    found = await open_database(address, hold=hold, engine=engine)
+    if isinstance(found._handout, HintHandOut):
+        found._handout._swept = float("inf")
     try:
         yield found
     finally:

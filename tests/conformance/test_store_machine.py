@@ -198,6 +198,23 @@ class HintedSideBySide(SideBySide):
     sorts = ("memory", "pgqueuer")
     any_order = True
 
+    @invariant()
+    def hints_stand_for_rows(self) -> None:
+        """Each pending task has one queued hint, each running one the hint it was given out by, and no other has any."""
+        database: Any = self.sides["pgqueuer"]
+        self.runner.run(check_hints(database))
+
+
+async def check_hints(database: Any) -> None:
+    """Compare the hints with the rows."""
+    rows = await database._reader.fetch(
+        "SELECT id::text, state, lane, rank FROM task WHERE state IN ('pending', 'running')"
+    )
+    found = await database._reader.fetch("SELECT dedupe_key, status, entrypoint, priority FROM pgqueuer ORDER BY id")
+    queued = {tuple(row[:1]) + tuple(row[2:]) for row in rows if row[1] == "pending"}
+    assert sorted(tuple(row[:1]) + tuple(row[2:]) for row in found if row[1] == "queued") == sorted(queued)
+    assert {row[0] for row in found if row[1] == "picked"} <= {row[0] for row in rows if row[1] == "running"}
+
 
 def _settings(examples: int) -> settings:
     return settings(

@@ -17,6 +17,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from pipeline.config.database_address import DatabaseAddress
+from pipeline.config.store import Engine
 from pipeline.core.errors import Busy, DatabaseAway, Permanent
 from pipeline.core.model import Lane, Selection, Spend, State
 from pipeline.ports.store import ApplyAnswer
@@ -30,10 +31,17 @@ from tests.support.postgres import PASSWORD, Databases
 T = TypeVar("T")
 
 
+@pytest.fixture(params=["none", "pgqueuer"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Who hands out."""
+    given: Engine = request.param
+    return given
+
+
 @pytest_asyncio.fixture
-async def database(address: DatabaseAddress) -> AsyncIterator[PostgresDatabase]:
+async def database(address: DatabaseAddress, engine: Engine) -> AsyncIterator[PostgresDatabase]:
     """The database, opened."""
-    async with opened(address) as found:
+    async with opened(address, engine=engine) as found:
         yield found
 
 
@@ -41,7 +49,7 @@ async def database(address: DatabaseAddress) -> AsyncIterator[PostgresDatabase]:
 
 
 @pytest.mark.asyncio
-async def test_several_hosts_take_each_task_once_and_lose_no_wish(address: DatabaseAddress) -> None:
+async def test_several_hosts_take_each_task_once_and_lose_no_wish(address: DatabaseAddress, engine: Engine) -> None:
     """They submit the same keys, claim, write outcomes and wish for restarts at once: each lease is given out once."""
     taken: Counter[tuple[str, int]] = Counter()
     keys = [f"k{number}" for number in range(30)]
@@ -58,7 +66,7 @@ async def test_several_hosts_take_each_task_once_and_lose_no_wish(address: Datab
             assert set(written) <= {ApplyAnswer.WRITTEN}
 
     async with AsyncExitStack() as stack:
-        hosts = [await stack.enter_async_context(opened(address)) for _ in range(3)]
+        hosts = [await stack.enter_async_context(opened(address, engine=engine)) for _ in range(3)]
         await asyncio.gather(*(host(number, each) for number, each in enumerate(hosts)))
         left = await hosts[0].tasks(Selection())
     assert set(taken.values()) == {1}
@@ -68,13 +76,14 @@ async def test_several_hosts_take_each_task_once_and_lose_no_wish(address: Datab
 
 
 @pytest.mark.asyncio
-async def test_what_another_host_is_taking_is_passed_over(address: DatabaseAddress, database: PostgresDatabase) -> None:
+async def test_what_another_host_is_taking_is_passed_over(address: DatabaseAddress) -> None:
     """A claim does not wait for the rows of another's, and gives others instead."""
-    await database.submit([placed(f"t{number}") for number in range(6)], 0.0)
-    async with linked(address) as link, link.transaction():
-        await link.fetch("SELECT FROM reelmill.task WHERE key IN ('t0', 't1') FOR UPDATE")
-        assert [task.key for task in await database.claim({Lane.FETCH: 2}, "me", NOW, NOW + 60)] == ["t2", "t3"]
-    assert [task.key for task in await claim(database)] == ["t0", "t1", "t4", "t5"]
+    async with opened(address) as database:
+        await database.submit([placed(f"t{number}") for number in range(6)], 0.0)
+        async with linked(address) as link, link.transaction():
+            await link.fetch("SELECT FROM reelmill.task WHERE key IN ('t0', 't1') FOR UPDATE")
+            assert [task.key for task in await database.claim({Lane.FETCH: 2}, "me", NOW, NOW + 60)] == ["t2", "t3"]
+        assert [task.key for task in await claim(database)] == ["t0", "t1", "t4", "t5"]
 
 
 @pytest.mark.asyncio
@@ -239,13 +248,13 @@ class CuttingProxy:
 
 @pytest.mark.asyncio
 async def test_an_answer_that_is_lost_with_its_commit_loses_nothing(
-    address: DatabaseAddress, databases: Databases
+    address: DatabaseAddress, databases: Databases, engine: Engine
 ) -> None:
     """An outcome is told as written, once; a claim is given back uncounted, and its tasks are given out again."""
     proxy = CuttingProxy(databases.server.port)
     async with proxy.serving() as port:
         through = replace(address, hosts=(("127.0.0.1", port),), password=SecretStr(PASSWORD))
-        async with opened(through) as database:
+        async with opened(through, engine=engine) as database:
             task = await bring(database, State.RUNNING)
             outcome = moved(task, spawn=[placed("child")], spend=[Spend("k", "analyze", 1.0, subject="v")])
             proxy.cut = True

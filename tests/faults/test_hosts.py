@@ -20,12 +20,13 @@ __all__ = ["databases"]
 VIDEOS = 10
 
 
-def host(folder: Path, platform: Platform, url: str) -> Terminal:
+def host(folder: Path, platform: Platform, url: str, engine: str = "none") -> Terminal:
     """Return a terminal of one more host: a state folder of its own, and the results that all write."""
     folder.mkdir()
     (folder / "secret").write_text(PASSWORD, encoding="utf-8")
     return customer(
-        folder, platform, run={"output": str(folder.parent / "out")}, store={"url": url, "password_file": "secret"},
+        folder, platform, run={"output": str(folder.parent / "out")},
+        store={"url": url, "password_file": "secret", "engine": engine},
         policy={"lease": 6}, gallery={"enabled": False}, source={"shared": [str(folder.parent / "films")]},
         log={"level": "debug"},
     )  # fmt: skip
@@ -45,6 +46,53 @@ def tells(process: Running) -> bool:
     listed = Path(f"/proc/{process.pid}/cmdline")
     shown = listed.read_text(encoding="utf-8") if process.alive and listed.exists() else ""
     return PASSWORD in process.said() + process.out.read_text(encoding="utf-8") + shown
+
+
+async def lose_hints(url: str) -> int:
+    """Empty the table of PgQueuer's jobs; return how many there were."""
+    link = await asyncpg.connect(url)
+    there: int = await link.fetchval("SELECT count(*) FROM reelmill.pgqueuer")
+    await link.execute("TRUNCATE reelmill.pgqueuer")
+    await link.close()
+    return there
+
+
+async def hints_left(url: str) -> int:
+    """Count PgQueuer's jobs."""
+    link = await asyncpg.connect(url)
+    left: int = await link.fetchval("SELECT count(*) FROM reelmill.pgqueuer")
+    await link.close()
+    return left
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow(seconds=15)
+async def test_a_run_does_not_need_the_hints_of_pgqueuer(tmp_path: Path, databases: Databases) -> None:
+    """A host dies and all hints are lost, twice, in the middle: everything is done once, and no hint is left over."""
+    films = tmp_path / "films"
+    clips(films, VIDEOS)
+    async with databases.lent() as url:
+        with serving(tmp_path / "platform") as platform:
+            tcp = databases.server.url(parse_address(url).name, role=await worker(url), tcp=True)
+            one, two = (host(tmp_path / name, platform, tcp, "pgqueuer") for name in ("one", "two"))
+            try:
+                first, second = one.start("run", str(films)), two.start("run", str(films))
+                until(lambda: len(platform.paid()) >= VIDEOS // 2, "both to be in the middle")
+                first.signal(signal.SIGKILL)
+                lost = await lose_hints(url)
+                until(lambda: len(platform.paid()) >= VIDEOS, "the other to go on")
+                lost += await lose_hints(url)
+                assert lost
+                ended = second.wait()
+                assert ended.code == 0, ended.err
+                assert platform.twice() == []
+                effects = Counter(effect for effect, _ in platform.paid())
+                assert effects == {"asset_created": VIDEOS, "analyze_task_created": VIDEOS}
+                assert len(list((tmp_path / "out").glob("*/video.json"))) == VIDEOS
+                assert await hints_left(url) == 0
+            finally:
+                one.close()
+                two.close()
 
 
 @pytest.mark.asyncio

@@ -42,7 +42,7 @@ _SETTINGS = DBSettings(
 )  # fmt: skip
 _BUILDERS = (QueryBuilderEnvironment(_SETTINGS), QueryQueueBuilder(_SETTINGS), QuerySchedulerBuilder(_SETTINGS))
 _SOON = timedelta(microseconds=-1)  #: due now, also for the transaction that puts it
-_AGAIN = timedelta(seconds=1)  #: for one whose row somebody else is changing
+_AGAIN = timedelta(milliseconds=20)  #: for one whose row somebody else is changing
 _LONGEST = 100 * 365 * 86_400.0  #: seconds that a hint waits at most
 #: The silence after which PgQueuer would pick a hint again: that a lease is over, our own sweep says, and a hint whose row is
 #: still at work would take the place of one that is due.
