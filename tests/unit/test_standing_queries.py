@@ -142,6 +142,20 @@ def test_nothing_is_asked_before_ingestion_is_done(ending: RunEnd) -> None:
     run_virtual(scenario())
 
 
+def test_of_several_runs_only_the_last_asks() -> None:
+    """The others say which does, pay nothing, and their own exit codes stand."""
+
+    async def scenario() -> None:
+        night = Night()
+        reports = await night.standing.ask_all(RunEnd(), "r1", because="Another run is still at work.")
+        assert {(report.state, report.trouble and report.trouble.message) for report in reports} == {
+            ("skipped", "Another run is still at work.")
+        }
+        assert (night.index_api.asked, await night.ledger(), gravest(reports)) == ([], [], None)
+
+    run_virtual(scenario())
+
+
 def test_a_refused_query_is_reported_and_the_next_one_asked() -> None:
     """Exit 3; what was found the last time is still there."""
 

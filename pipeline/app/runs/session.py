@@ -24,7 +24,7 @@ from pipeline.app.wiring.database import ALONE, Company
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.turns import end_turn, take_turn
+from pipeline.app.wiring.turns import close_run, end_turn, open_run, take_turn
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
@@ -100,6 +100,8 @@ class RunSession:
     async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
         pool = self.components.pool
         await self._insist(self._reporter.start)
+        if self._company.host and self._duty.role == "run":
+            await self._insist(lambda: open_run(self._database, self._company.host, self.run_id))
         await self._insist(lambda: self.components.spending.open(self._database))
         await self._insist(self.components.looks.open)
         pool.feeding(+1)
@@ -125,7 +127,7 @@ class RunSession:
                     await self._recalled.wait()
                 await self._forget_idle_parks(ending)
                 if self._duty.role == "run":
-                    queries = await self.queries.ask_all(ending, self.run_id)
+                    queries = await self.queries.ask_all(ending, self.run_id, because=await self._why_not_ask())
                 await self.posters.finish(_POSTERS)
                 ending.unread = self._reading
                 group.cancel_scope.cancel()
@@ -200,6 +202,17 @@ class RunSession:
             waiting = (await self._database.counts()).in_lane if ending.parked or ending.budget else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
             ending.budget = ending.budget if waiting.get(Lane.ANALYZE.value) else None
+
+    async def _why_not_ask(self) -> str:
+        """Return why another run asks the standing queries; empty: this one does."""
+        presence = self._company.presence
+        if presence is None or not self._settings.queries:
+            return ""
+        try:
+            last = await close_run(self._database, presence.name, [host.name for host in await presence.others()])
+        except ReelmillError:  # a database that has failed is told of elsewhere
+            return "The database does not tell whether another run asks it."
+        return "" if last else "Another run is still at work; the one that ends last asks it."
 
     async def _release_absent(self) -> None:
         """Go on with what hosts have left that do not come back."""

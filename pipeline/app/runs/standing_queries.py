@@ -72,10 +72,13 @@ class StandingQueries:
         if now:
             self._scope.cancel()
 
-    async def ask_all(self, ending: RunEnd, run_id: str) -> list[QueryReport]:
-        """Ask them one by one if ingestion came to its end; report each."""
+    async def ask_all(self, ending: RunEnd, run_id: str, *, because: str = "") -> list[QueryReport]:
+        """Ask them one by one if ingestion came to its end; report each.
+
+        ``because``: why this run asks none.
+        """
         reports: list[QueryReport] = []
-        because = _undrained(ending)
+        because = _undrained(ending) or because
         with self._scope:
             for ask in self._settings.queries:
                 if because or self._stopping.is_set():

@@ -236,8 +236,6 @@ async def who_works(settings: Settings) -> str:
 
 def _why_alone(settings: Settings) -> str:
     """Return why a run cannot share its database; empty: it can."""
-    if settings.queries:
-        return "each run asks the questions of [[queries]], and pays for them"
     if settings.provider.api == "v1.2":
         return "API v1.2 has no key that makes two calls one"
     return ""
