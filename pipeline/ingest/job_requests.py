@@ -199,8 +199,11 @@ class JobPlanner:
             found[request.name] = request
         elif there.fingerprint != request.fingerprint:
             # Two lines ask differently under one name: both get their answer, under names of their own.
-            other = f"{request.name[:33]}-{request.fingerprint[:6]}"
-            found.setdefault(other, self._make(other, {**request.params}, request.job, request.window))
+            for length in (6, len(request.fingerprint)):  # a longer one where another question's begins alike
+                other = f"{request.name[: 39 - length]}-{request.fingerprint[:length]}"
+                made = self._make(other, {**request.params}, request.job, request.window)
+                if found.setdefault(other, made) == made:
+                    break
 
     def _job_of(self, name: str) -> str:
         return str(self._config.settings.get(name, {}).get("job", name))

@@ -12,6 +12,7 @@ from jobs.gist import Gist
 from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Task
+from pipeline.ingest import job_requests
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import CaptionsData, ItemData
 from pipeline.ingest.stored_json import changed
@@ -103,6 +104,17 @@ def test_two_lines_that_ask_differently_both_get_their_answer() -> None:
     assert set(first.ask.schema) & set(second.ask.schema) == set()
     again = planner(("gist",)).requests([item(1, prompt="Who?"), item(2, prompt="Where?"), item(4, prompt="Where?")])
     assert names(again) == names(found)
+
+
+def test_questions_whose_fingerprints_begin_alike_all_get_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two whose first six characters are the same, the later one has a longer name; it stays the same every time."""
+    real = job_requests.fingerprint
+    monkeypatch.setattr(job_requests, "fingerprint", lambda *parts: f"000000{real(*parts)[6:]}")
+    lines = [item(number, prompt=prompt) for number, prompt in enumerate(("Who?", "Where?", "When?", "Where?"))]
+    found = planner(()).requests(lines)
+    assert [request.params["prompt"] for request in found] == ["Who?", "Where?", "When?"]
+    assert [len(request.name) for request in found] == [3, 10, 20]
+    assert names(planner(()).requests(lines)) == names(found)
 
 
 def test_a_long_name_that_is_split_stays_a_name() -> None:
