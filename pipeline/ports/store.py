@@ -202,6 +202,10 @@ class Records(Protocol):
         """Return the selected tasks in the order they were first submitted."""
         ...
 
+    async def keys(self, which: Selection) -> list[tuple[int, str]]:
+        """Return ids and keys of the selected tasks, at a tenth of the cost."""
+        ...
+
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         """Return the results of these videos but for those of some jobs, oldest first."""
         ...

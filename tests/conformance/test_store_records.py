@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -244,6 +246,18 @@ async def test_tasks_that_mention_a_text(database: Database, text: str, found: l
         await bring(database, state, key, data={"source": "x/1", "locator": "https://h/1"})
     assert [task.key for task in await database.tasks(Selection(mentions=(text,)))] == found
     assert [task.key for task in await database.tasks(Selection(mentions=("nothing", text), limit=1))] == found[:1]
+    assert [key for _, key in await database.keys(Selection(mentions=(text,)))] == found
+
+
+@pytest.mark.asyncio
+async def test_keys_are_those_of_the_tasks_page_by_page(database: Database) -> None:
+    """Of the same selection, in the same order."""
+    for key, state in (("c", State.FAILED), ("a", State.DONE), ("b", State.FAILED), ("d", State.HELD)):
+        await bring(database, state, key)
+    for which in (Selection(), Selection(states=(State.FAILED,)), Selection(keys=("a", "d", "z"))):
+        tasks = await database.tasks(which)
+        assert await database.keys(which) == [(task.id, task.key) for task in tasks]
+        assert await database.keys(replace(which, limit=1, after_id=tasks[0].id)) == [(tasks[1].id, tasks[1].key)]
 
 
 @pytest.mark.asyncio

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.app.operator import attention
 from pipeline.app.operator.attention import Attention, noted_attention
 from pipeline.app.operator.find_item import find_item
 from pipeline.core.errors import InputError, Permanent
-from pipeline.core.model import Parked, State, Trouble
+from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.ingest.payloads import PublishData
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.views import BadLine, MissingFile
@@ -107,6 +108,31 @@ def test_what_no_list_names_any_more_does_not_count(life: Life, tmp_path: Path) 
     assert resumed.exit_code == 0
     assert run_virtual(life.run(items([broken]))).exit_code == 3
     assert (told(life).total, told(life).unlisted) == (1, [])
+
+
+def test_of_many_that_no_list_names_some_are_read(tmp_path: Path) -> None:
+    """All are counted and noted, and what counts is found among them; a run says the same as ``status`` does later."""
+    life, files = Life.at(tmp_path, gallery={"enabled": False}), clips(tmp_path, 60)
+    life.source = PickySource()
+    for path in files[1:]:
+        path.write_bytes(b"broken")
+    run_virtual(life.run(items(files)))
+    read = 0
+    reading = life.database.tasks
+
+    async def tasks(which: Selection) -> list[Task]:
+        nonlocal read
+        found = await reading(which)
+        read += len(found) if which.states == (State.FAILED,) and which.kinds == ("item",) else 0
+        return found
+
+    life.database.tasks = tasks  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "_PAGE", 10)
+        report = run_virtual(life.run(items([files[0], files[57]])))
+    assert (report.exit_code, [name for name, _ in report.troubles]) == (3, [str(files[57])])
+    assert 20 < read < 40
+    assert (told(life).total, told(life).unlisted_total, len(told(life).unlisted)) == (1, 58, 20)
 
 
 def test_a_run_without_a_list_counts_what_was_never_taken_out_of_one(life: Life, tmp_path: Path) -> None:

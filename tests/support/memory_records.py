@@ -171,6 +171,9 @@ class MemoryRecords:
         self._check()
         return [line.task() for line in self._selected(which)]
 
+    async def keys(self, which: Selection) -> list[tuple[int, str]]:
+        return [(task.id, task.key) for task in await self.tasks(which)]
+
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         self._check()
         wanted, left_out = frozenset(subjects), frozenset(without)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pipeline.app.operator.display_names import display_source
@@ -41,21 +41,30 @@ class Attention:
 
 
 async def find_attention(
-    records: Records, counts: DoesCount, limit: int, away: Callable[[Task], object] = lambda task: None
+    records: Records, counts: DoesCount, limit: int, away: Callable[[int], object], unlisted: Callable[[str], bool]
 ) -> Attention:
     """Return what stopped, held first; at most ``limit`` of each sort are described.
 
-    Every task is looked at; ``away`` is told of each that does not count.
+    ``away`` is told the id of each task that does not count. Items whose key is ``unlisted`` do not, and of the many that
+    there may be, only some are read.
     """
     found, members, classes = Attention(), TextSet(), Counter[str]()
-    async for task, near in stopped(records):
+
+    def overlook(number: int, key: str) -> bool:
+        if len(found.unlisted) < limit or not unlisted(key):
+            return False
+        found.unlisted_total += 1
+        away(number)
+        return True
+
+    async for task, near in stopped(records, overlook):
         counting = counts(task, near)
         if counting:
             members.add(task.subject or task.key)
             classes[reason(task).code] += 1
         else:
             found.unlisted_total += 1
-            away(task)
+            away(task.id)
         _describe(found, task, near, limit, counting=counting)
     found.total, found.classes = len(members), classes
     return found
@@ -103,14 +112,34 @@ async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callab
     return found
 
 
-async def stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
-    """Yield failed and held tasks, each with its items and publish task."""
+async def stopped(
+    records: Records, overlook: Callable[[int, str], bool] | None = None
+) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
+    """Yield failed and held tasks, each with its items and publish task.
+
+    ``overlook`` says of an item, by its id and key, that it need not be read.
+    """
     for state in (State.HELD, State.FAILED):
         for kind in _KINDS:  # one of each keeps to the order of an index, so that a page costs only its own rows
-            async for page in read_pages(records, Selection((kind,), states=(state,), limit=_PAGE)):
+            which = Selection((kind,), states=(state,), limit=_PAGE)
+            pages = _pages(records, which, overlook if kind in NAMED else None)
+            async for page in pages:
                 near = await _near(records, {task.subject for task in page if kind not in NAMED and task.subject})
                 for task in page:
                     yield task, [task] if kind in NAMED else near[task.subject]
+
+
+async def _pages(
+    records: Records, which: Selection, overlook: Callable[[int, str], bool] | None
+) -> AsyncIterator[list[Task]]:
+    if overlook is None:
+        async for page in read_pages(records, which):
+            yield page
+        return
+    while found := await records.keys(which):
+        which = replace(which, after_id=found[-1][0])
+        if left := tuple(key for number, key in found if not overlook(number, key)):
+            yield await records.tasks(Selection(which.kinds, left, states=which.states))
 
 
 async def _near(records: Records, subjects: set[str]) -> defaultdict[str, list[Task]]:

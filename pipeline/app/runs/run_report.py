@@ -204,7 +204,8 @@ class RunReporter:
         """
         if self._shared or not self._enqueued.lists_all:
             return await noted_attention(self._database, _SHOWN)
-        is_named, planner = await self._naming(), self._components.plan.planner
+        unread, planner = await self._lists_unread(), self._components.plan.planner
+        is_named = self._naming(unread=unread)
         lanes = await find_lanes(self._database, set(ending.parked), is_named) if ending.parked else set()
         ending.parked = {lane: parked for lane, parked in ending.parked.items() if lane in lanes}
 
@@ -214,17 +215,22 @@ class RunReporter:
             return bool(items) and leaves_open(task, items, publish, planner)
 
         away: list[int] = []
-        found = await find_attention(self._database, counts, _SHOWN, lambda task: away.append(task.id))
+        found = await find_attention(
+            self._database, counts, _SHOWN, away.append, lambda key: not unread and not self._enqueued.names(key)
+        )
         await note_unlisted(self._database, away)
         return found
 
-    async def _naming(self) -> Callable[[Task], bool]:
+    async def _lists_unread(self) -> bool:
+        """Return True where a playlist of this run's lists is unread."""
+        open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
+        return any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
+
+    def _naming(self, *, unread: bool) -> Callable[[Task], bool]:
         """Return a test whether this run's lists name an item.
 
-        Where a playlist of theirs is unread, any YouTube video may be in it.
+        Where a playlist of theirs is ``unread``, any YouTube video may be in it.
         """
-        open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
-        unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
 
         def is_named(task: Task) -> bool:
             listed = unread and task.kind == "item" and ItemData.of(task).type == "youtube"

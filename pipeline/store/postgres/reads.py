@@ -49,6 +49,8 @@ from pipeline.store.postgres.selection import Values, selected
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
+#: Of the same, ids and keys.
+KEYS = "SELECT id, key FROM task WHERE id IN ({which}) ORDER BY id"
 #: Running tasks whose lease ended before a time (NULL: all).
 EXPIRED = f"""
 SELECT {TASK} FROM task WHERE state = 'running' AND ($1::float8 IS NULL OR wake_at < $1) AND starts_with(owner, $2)
@@ -193,6 +195,11 @@ class PostgresRecords:
         values = Values()
         query = selected(which, values)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), *values)]
+
+    async def keys(self, which: Selection) -> list[tuple[int, str]]:
+        values = Values()
+        query = selected(which, values)
+        return [(row[0], row[1]) for row in await self._read(KEYS.format(which=query), *values)]
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         return [parse_result(row) for row in await self._read(RESULTS, _texts(subjects), [*without])]

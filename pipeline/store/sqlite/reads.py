@@ -56,6 +56,8 @@ from pipeline.store.sqlite.packing import unpack
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
+#: Of the same, ids and keys.
+KEYS = "SELECT id, key FROM task WHERE id IN ({which}) ORDER BY id"
 #: Running tasks whose lease ended before ``:now`` (NULL: all).
 EXPIRED = f"""
 SELECT {TASK} FROM task INDEXED BY task_lease
@@ -268,6 +270,10 @@ class SqliteRecords:
     async def tasks(self, which: Selection) -> list[Task]:
         query, values = selected(which, indexed=self._indexed)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
+
+    async def keys(self, which: Selection) -> list[tuple[int, str]]:
+        query, values = selected(which, indexed=self._indexed)
+        return [(row[0], row[1]) for row in await self._read(KEYS.format(which=query), values)]
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         asked = (to_json(list(subjects)), to_json(list(without)))
