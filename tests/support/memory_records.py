@@ -172,7 +172,8 @@ class MemoryRecords:
         return [line.task() for line in self._selected(which)]
 
     async def keys(self, which: Selection) -> list[tuple[int, str]]:
-        return [(task.id, task.key) for task in await self.tasks(which)]
+        self._check()
+        return [(line.id, line.key) for line in self._selected(which)]
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         self._check()
