@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from pipeline.core.errors import ConfigError
-from pipeline.service.values import Deployment, ServiceFile
+from pipeline.service.values import PACE, STATE, Deployment, ServiceFile
 
 _SECRET = "/run/secrets/twelvelabs"  # noqa: S105 - a place, not a secret
 _PACE = "REELMILL_YOUTUBE__PACE_FOLDER"
@@ -37,6 +37,9 @@ def container_file(it: Deployment, *, pace: str, extras: str) -> ServiceFile:
         "COPY pipeline /usr/src/reelmill/pipeline",
         "COPY jobs /usr/src/reelmill/jobs",
         f'RUN pip install --no-cache-dir "/usr/src/reelmill[{extras}]" && rm -rf /usr/src/reelmill',
+        "",
+        "# The folders that a worker on a shared database has for itself.",
+        f"RUN install --directory --owner=1000 --group=1000 --mode=0700 {STATE} {PACE}",
         "",
         "# No root inside; whoever runs it names the user whose files these are.",
         "USER 1000:1000",

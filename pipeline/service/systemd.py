@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from pipeline.service.values import Deployment, ServiceFile
+from pipeline.service.values import PASSWORD, Deployment, ServiceFile
 
 _SYSTEM, _USER = "/etc/systemd/system", "~/.config/systemd/user"
 _CREDENTIAL = "twelvelabs"
@@ -25,10 +25,28 @@ _WALLED = (
 
 def systemd_files(it: Deployment, *, user: bool) -> list[ServiceFile]:
     """Return service and timer, for the system or one user's manager."""
+    return _nightly(it, it.name, it.run, "systemd", user=user)
+
+
+def worker_files(it: Deployment, *, user: bool) -> list[ServiceFile]:
+    """Return the service of a worker on a shared database.
+
+    Where the configuration names what is ingested, with a nightly one that feeds the queue.
+    """
+    place, name = _USER if user else _SYSTEM, f"{it.name}-worker"
+    head = _head(it, place, "worker", f"{name}.service", user=user)
+    service = [*head, *_unit(it, user=user), "", *_worker(it, user=user)]
+    fed = _nightly(it, f"{it.name}-submit", it.submit, "worker", user=user) if it.feeds else []
+    return [ServiceFile(f"{name}.service", place, _text(service)), *fed]
+
+
+def _nightly(it: Deployment, name: str, command: Sequence[str], kind: str, *, user: bool) -> list[ServiceFile]:
+    """Return the service of a command that ends, and the timer that starts it."""
     place = _USER if user else _SYSTEM
-    service = [*_head(it, place, user=user), *_unit(it, user=user), "", *_service(it, user=user)]
+    head = _head(it, place, kind, f"{name}.timer", user=user, start=f"{name}.service")
+    service = [*head, *_unit(it, user=user), "", *_service(it, command, user=user)]
     timer = [
-        f"# Starts {it.name}.service. `systemctl{' --user' if user else ''} list-timers` says when it does so next.",
+        f"# Starts {name}.service. `systemctl{' --user' if user else ''} list-timers` says when it does so next.",
         "[Unit]",
         f"Description=Reelmill: starts {_rest(it.config.name)} once a day",
         "",
@@ -41,15 +59,15 @@ def systemd_files(it: Deployment, *, user: bool) -> list[ServiceFile]:
         "WantedBy=timers.target",
     ]
     return [
-        ServiceFile(f"{it.name}.service", place, _text(service)),
-        ServiceFile(f"{it.name}.timer", place, _text(timer)),
+        ServiceFile(f"{name}.service", place, _text(service)),
+        ServiceFile(f"{name}.timer", place, _text(timer)),
     ]
 
 
-def _head(it: Deployment, place: str, *, user: bool) -> Iterator[str]:
+def _head(it: Deployment, place: str, kind: str, enabled: str, *, user: bool, start: str = "") -> Iterator[str]:
     manager = "systemctl --user" if user else "systemctl"
     flag = " --user" if user else ""
-    make = shlex.join([*it.program, "service", "systemd", "--config", str(it.config)])
+    make = shlex.join([*it.program, "service", kind, "--config", str(it.config)])
     yield f"# Made from {it.config} by:"
     yield f"#   {make}{flag} --into {place}"
     yield "# Make it again when the configuration names other folders. Then:"
@@ -58,10 +76,13 @@ def _head(it: Deployment, place: str, *, user: bool) -> Iterator[str]:
         yield f"#   install -d -m 0700{owner} {shlex.quote(str(folder))}"
     if it.key_file is not None and not it.key_there:
         yield f"#   (write the API key, and nothing else, into {it.key_file}, readable by its owner alone)"
+    if it.password_file is not None and not it.password_file.is_file():
+        yield f"#   (the same for the database's password: {it.password_file})"
     yield f"#   {manager} daemon-reload"
-    yield f"#   {manager} enable --now {it.name}.timer"
-    yield f"#   {manager} start --no-block {it.name}.service     # a run now"
-    yield f"#   journalctl{flag} -u {it.name}.service     # a line for each item"
+    yield f"#   {manager} enable --now {enabled}"
+    if start:
+        yield f"#   {manager} start --no-block {start}     # a run now"
+    yield f"#   journalctl{flag} -u {start or enabled}     # a line for each item"
     if user:
         yield "#   loginctl enable-linger     # or it runs only while you are logged in"
 
@@ -75,18 +96,46 @@ def _unit(it: Deployment, *, user: bool) -> Iterator[str]:
         yield f"RequiresMountsFor={_words(map(str, (*it.writes, *it.reads)))}"
 
 
-def _service(it: Deployment, *, user: bool) -> Iterator[str]:
+def _worker(it: Deployment, *, user: bool) -> Iterator[str]:
+    yield "[Service]"
+    yield "Type=exec"
+    yield from _process(it, it.work, user=user)
+    yield "# What it was at work on is let go, or taken up again at once under the same name. 2: the configuration must be"
+    yield "# corrected. 4: key, credit or plan need somebody. 75: another process works on this state folder."
+    yield "Restart=on-failure"
+    yield "RestartSec=10"
+    yield "RestartPreventExitStatus=2 4 75"
+    yield from _rights(it, user=user)
+    yield ""
+    yield "[Install]"
+    yield f"WantedBy={'default.target' if user else 'multi-user.target'}"
+
+
+def _service(it: Deployment, command: Sequence[str], *, user: bool) -> Iterator[str]:
     yield "[Service]"
     yield "Type=oneshot"
-    if not user:
-        yield f"User={it.user}"
-    yield f"WorkingDirectory={_rest(str(it.config.parent))}"
-    yield f"ExecStart={_command(it.run)}"
-    yield f"Environment={_word(f'PATH={it.search}')}"
-    yield from _key(it, user=user)
+    yield from _process(it, command, user=user)
     yield "# 3: some items failed, which the report tells. 6: a quota, an outage or the time limit. 75: another run is at work."
     yield "# 130: stopped. In all of these the service did its work, and the next start goes on."
     yield "SuccessExitStatus=3 6 75 130"
+    yield from _rights(it, user=user)
+
+
+def _process(it: Deployment, command: Sequence[str], *, user: bool) -> Iterator[str]:
+    if not user:
+        yield f"User={it.user}"
+    yield f"WorkingDirectory={_rest(str(it.config.parent))}"
+    yield f"ExecStart={_command(command)}"
+    yield f"Environment={_word(f'PATH={it.search}')}"
+    yield from _key(it, user=user)
+    if it.password_file is not None and user:
+        yield f"Environment={_word(f'REELMILL_STORE_PASSWORD_FILE={it.password_file}')}"
+    elif it.password_file is not None:
+        yield f"LoadCredential={PASSWORD}:{_rest(str(it.password_file))}"
+        yield f"Environment=REELMILL_STORE_PASSWORD_FILE=%d/{PASSWORD}"
+
+
+def _rights(it: Deployment, *, user: bool) -> Iterator[str]:
     yield "# The first signal goes to the run alone; it ends its helpers itself. [run] stop_grace is part of this time."
     yield "KillMode=mixed"
     yield f"TimeoutStopSec={it.stop_seconds}"

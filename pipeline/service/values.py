@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError
 
+#: Inside a container: the state folder of a worker, YouTube's pace, secrets, and the name of the database's password there.
+STATE, PACE, SECRETS, PASSWORD = "/var/lib/reelmill", "/var/lib/reelmill-pace", "/run/secrets", "store-password"
 #: What neither a unit nor a crontab holds without a way around it that differs from system to system.
 _UNUSABLE = frozenset('"\\\x7f') | {chr(code) for code in range(32)}
 
@@ -30,6 +32,9 @@ class Deployment:
     home: Path
     key_file: Path | None  #: where the API key stands; None: runs need none
     key_there: bool  #: the file is there
+    own: Sequence[Path] = ()  #: the folders among ``writes`` that each worker has for itself
+    password_file: Path | None = None  #: of the database that hosts share
+    feeds: bool = True  #: the configuration names what is ingested
 
     def __post_init__(self) -> None:
         texts = [*self.program, self.search, *map(str, (self.config, *self.writes, *self.reads, self.key_file or "/"))]
@@ -41,9 +46,31 @@ class Deployment:
                 )
 
     @property
+    def shared_writes(self) -> list[Path]:
+        """The folders that all workers write to."""
+        return [path for path in self.writes if path not in self.own]
+
+    @property
+    def shared_reads(self) -> list[Path]:
+        """What all workers read: the configuration's folder, lists and films; nothing twice."""
+        paths = dict.fromkeys((self.config.parent, *self.reads))
+        others = {path: [*self.shared_writes, *(each for each in paths if each != path)] for path in paths}
+        return [path for path in paths if not any(path.is_relative_to(up) for up in others[path])]
+
+    @property
     def run(self) -> list[str]:
         """The words of a run."""
         return [*self.program, "run", "--config", str(self.config)]
+
+    @property
+    def work(self) -> list[str]:
+        """The words of a worker."""
+        return [*self.program, "work", "--config", str(self.config)]
+
+    @property
+    def submit(self) -> list[str]:
+        """The words that feed the queue of workers."""
+        return [*self.program, "run", "--submit", "--config", str(self.config)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,21 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from pipeline.core.errors import ConfigError
+from pipeline.service.compose import compose_file
 from pipeline.service.container import container_file
 from pipeline.service.cron import cron_file
-from pipeline.service.systemd import systemd_files
+from pipeline.service.kubernetes import kubernetes_file
+from pipeline.service.systemd import systemd_files, worker_files
 from pipeline.service.values import Deployment
 from tests.support.cli import KEY, Ended, command
 
@@ -334,3 +339,119 @@ def test_no_file_holds_the_key(
     assert KEY not in text
     assert ("/etc/reelmill.key" if held == "variable" else str(key)) in text
     assert ("write the API key" in text) is (held == "variable" and kind != "container")
+
+
+# ------------------------------------------------------------------------------------------------- several hosts
+
+
+SHARED = replace(
+    PLAIN,
+    own=[Path("/srv/state")],
+    password_file=Path("/etc/reelmill.store-password"),
+    reads=[Path("/srv/films"), Path("/mnt/more")],
+)
+
+
+@needs_systemd
+@pytest.mark.parametrize("user", [False, True], ids=["system", "user"])
+def test_systemd_takes_a_worker_and_what_feeds_it(tmp_path: Path, user: bool) -> None:
+    """Started again after a crash, but not where somebody must do something; ``verify`` has not one word to say."""
+    assert ANALYZE is not None
+    program = tmp_path / "reelmill"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    it = replace(
+        SHARED, program=[str(program)], config=tmp_path / "n.toml", writes=[tmp_path], reads=[tmp_path], user="root"
+    )
+    files = worker_files(it, user=user)
+    names = ["reelmill-nightly-worker.service", "reelmill-nightly-submit.service", "reelmill-nightly-submit.timer"]
+    assert [file.name for file in files] == names
+    worker, submit, timer = (file.content for file in files)
+    assert values(worker, "ExecStart")[0].endswith(f'"work" "--config" "{tmp_path}/n.toml"')
+    assert values(worker, "Restart") == ["on-failure"]
+    assert values(worker, "RestartPreventExitStatus") == ["2 4 75"]
+    assert values(worker, "WantedBy") == ["default.target" if user else "multi-user.target"]
+    assert "enable --now reelmill-nightly-worker.service" in worker
+    assert '"run" "--submit" "--config"' in submit
+    assert "Starts reelmill-nightly-submit.service" in timer
+    held = ["store-password:/etc/reelmill.store-password"]
+    assert [each for each in values(worker, "LoadCredential") if "store" in each] == ([] if user else held)
+    assert "REELMILL_STORE_PASSWORD_FILE=" in worker
+    for file in files:
+        (tmp_path / file.name).write_text(file.content)
+    ran = subprocess.run(
+        [ANALYZE, "--user" if user else "--system", "--recursive-errors=no", "verify",
+         *(str(tmp_path / name) for name in names)],
+        capture_output=True, text=True, timeout=60, check=False, env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert [file.name for file in worker_files(replace(it, feeds=False), user=user)] == names[:1]
+
+
+@pytest.mark.parametrize(
+    "it", [SHARED, replace(SHARED, config=Path(f"{ODD}/n.toml"), reads=[Path(ODD)], key_file=None)]
+)
+def test_compose_takes_its_file(tmp_path: Path, it: Deployment) -> None:
+    """By the schema of Compose files; folders mean themselves, workers wait for the tables, and no secret is in it."""
+    path = tmp_path / "compose.yaml"
+    path.write_text(compose_file(it).content)
+    ran = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    services = yaml.safe_load(path.read_text())["services"]
+    assert services.keys() == {"postgres", "migrate", "worker", "submit", "status"}
+    worker = services["worker"]
+    assert [word.replace("$$", "$") for word in worker["command"]] == ["work", "--config", str(it.config)]
+    assert worker["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+    assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["submit"]["profiles"] == ["submit"]
+    bound = {
+        each["source"].replace("$$", "$"): each.get("read_only", False)
+        for each in worker["volumes"]
+        if each["type"] == "bind"
+    }
+    assert bound == {"/srv/out": False, **{str(each): True for each in it.shared_reads}}
+    own = [each["target"] for each in worker["volumes"] if each["type"] == "volume"]
+    assert own == ["/var/lib/reelmill", "/var/lib/reelmill-pace"]
+    assert worker["secrets"] == ["store-password", *(["twelvelabs"] if it.key_file else [])]
+
+
+@pytest.mark.parametrize(
+    "it", [SHARED, replace(SHARED, config=Path(f"{ODD}/n.toml"), reads=[Path(ODD)], key_file=None)]
+)
+def test_kubernetes_takes_its_objects(it: Deployment) -> None:
+    """By the strict schema of each kind; the configuration is in it as it is, and no secret."""
+    config = '[store]\nurl = "postgresql://reelmill@db.example/films"\n\n[run]\nmanifests = ["a: b", "ü"]  # $(x)\n'
+    text = kubernetes_file(it, config=config).content
+    objects = list(yaml.safe_load_all(text))
+    assert [each["kind"] for each in objects] == ["ConfigMap", "Job", "StatefulSet", "CronJob"]
+    for each in objects:
+        kubernetes_validate.validate(each, "1.34", strict=True)
+    assert objects[0]["data"]["reelmill.toml"] == config
+    worker = objects[2]["spec"]["template"]["spec"]
+    assert worker["terminationGracePeriodSeconds"] == it.stop_seconds
+    (container,) = worker["containers"]
+    assert [word.replace("$$(", "$(") for word in container["args"]] == ["work", "--config", str(it.config)]
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {str(it.config), "/srv/out", "/var/lib/reelmill", "/run/secrets"} <= mounts
+    assert "/srv/state" not in mounts
+    assert objects[3]["spec"]["schedule"] == "5 3 * * *"
+    assert {volume["name"] for volume in worker["volumes"]} == {"config", "secret", "files"}  # the state is a claim's
+
+
+@pytest.mark.parametrize("kind", ["worker", "compose", "kubernetes"])
+def test_workers_need_a_database_and_a_platform_that_all_share(folder: Path, kind: str) -> None:
+    """Refused with what to set; Compose brings the database itself."""
+    ended = service(folder, kind)
+    assert ended.code == 2
+    expected = "a local platform of its own" if kind == "compose" else "[store] url names none"
+    assert expected in ended.told[0]
+    (folder / "nightly.toml").write_text(
+        '[provider]\nkind = "local"\nbase_url = "http://10.0.0.9:8000"\n[store]\nurl = "postgresql://r@127.0.0.1/films"\n'
+    )
+    ended = service(folder, kind, "--json")
+    assert ended.code == 0, ended.err
+    assert "work" in json.dumps(ended.json)
+    assert len(ended.json) == 1  # nothing to feed: no list is named

@@ -15,16 +15,20 @@ from typing import Literal
 import platformdirs
 
 from pipeline.app.wiring.components import is_elsewhere
+from pipeline.app.wiring.database import check_shared
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.config.secrets import POST_HEADER
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
+from pipeline.service.compose import compose_file
 from pipeline.service.container import container_file
 from pipeline.service.cron import cron_file
-from pipeline.service.systemd import systemd_files
+from pipeline.service.kubernetes import kubernetes_file
+from pipeline.service.systemd import systemd_files, worker_files
 from pipeline.service.values import Deployment, ServiceFile
 
-ServiceKind = Literal["systemd", "cron", "container"]
+ServiceKind = Literal["systemd", "cron", "container", "worker", "compose", "kubernetes"]
+_SHARED = ("worker", "compose", "kubernetes")  #: what makes sense on a database that hosts share
 _TOOLS = ("ffmpeg", "tesseract", "deno", "node")
 _ROUNDING_UP = 60  #: seconds for results, page and what else the end of a run takes
 #: A setting from the environment, as ``config.example.toml`` has it.
@@ -39,26 +43,57 @@ def make_service(
     Raises:
         ConfigError: the configuration would not run by itself, or a file cannot be written.
     """
-    if user and kind != "systemd":
+    if user and kind not in ("systemd", "worker"):
         raise ConfigError(
             "service: --user is for systemd", remedy="leave it away: cron and containers are the user's own"
         )
-    it = _deployment(settings, at, user=user)
-    if kind == "systemd":
-        files = systemd_files(it, user=user)
-    elif kind == "cron":
-        files = [cron_file(it)]
-    else:
-        extras = "youtube,notify" if settings.watch.notify else "youtube"
-        files = [container_file(it, pace=str(_pace_folder(settings, it.home)), extras=extras)]
+    if kind in _SHARED:
+        _check_sharing(settings, kind)
+    it = _deployment(settings, at, user=user, feeds=kind not in _SHARED)
+    files = _files(settings, it, kind, user=user)
     if into is not None:
         for file in files:
             _write(into.expanduser(), file)
     return files
 
 
-def _deployment(settings: Settings, at: str, *, user: bool) -> Deployment:
-    config = _config(settings)
+def _files(settings: Settings, it: Deployment, kind: ServiceKind, *, user: bool) -> Sequence[ServiceFile]:
+    match kind:
+        case "systemd":
+            return systemd_files(it, user=user)
+        case "worker":
+            return worker_files(it, user=user)
+        case "cron":
+            return [cron_file(it)]
+        case "compose":
+            return [compose_file(it)]
+        case "kubernetes":
+            return [kubernetes_file(it, config=it.config.read_text(encoding="utf-8"))]
+        case "container":
+            database = "distributed" if settings.store.engine == "pgqueuer" else "postgres"
+            extras = ",".join(["youtube", database, *(["notify"] if settings.watch.notify else [])])
+            return [container_file(it, pace=str(_pace_folder(settings, it.home)), extras=extras)]
+
+
+def _check_sharing(settings: Settings, kind: str) -> None:
+    """Refuse workers that could not work together.
+
+    Raises:
+        ConfigError: no database is shared, or each would have a platform of its own.
+    """
+    if kind == "compose":  # which brings the database
+        own = settings.store.model_copy(update={"url": "postgresql://reelmill@postgres/reelmill"})
+        settings = settings.model_copy(update={"store": own})
+    if not settings.store.url:
+        raise ConfigError(
+            f"service {kind}: workers share a database, and [store] url names none",
+            remedy='set [store] url = "postgresql://…", or print what runs one machine: reelmill service systemd',
+        )
+    check_shared(settings)
+
+
+def _deployment(settings: Settings, at: str, *, user: bool, feeds: bool) -> Deployment:
+    config = _config(settings, feeds=feeds)
     hour, minute = _time(at)
     owner = _owner(settings, config)
     writes = list(dict.fromkeys(_writes(settings, Path(owner.pw_dir))))
@@ -79,11 +114,16 @@ def _deployment(settings: Settings, at: str, *, user: bool) -> Deployment:
         home=Path(owner.pw_dir),
         key_file=key,
         key_there=key is not None and key.is_file(),
+        own=[_real(folder) for folder in (settings.run.state, _pace_folder(settings, Path(owner.pw_dir)))],
+        password_file=_password_file(settings),
+        feeds=bool(settings.run.manifests),
     )
 
 
-def _config(settings: Settings) -> Path:
+def _config(settings: Settings, *, feeds: bool) -> Path:
     """Return the configuration file, if a run needs nothing else.
+
+    ``feeds``: the run has its lists from it.
 
     Raises:
         ConfigError: it does.
@@ -93,7 +133,7 @@ def _config(settings: Settings) -> Path:
             "service: a run that nobody starts needs a configuration file",
             remedy="write reelmill.toml with [run] manifests, or name one with --config",
         )
-    if not settings.run.manifests or "-" in settings.run.manifests:
+    if (feeds and not settings.run.manifests) or "-" in settings.run.manifests:
         raise ConfigError(
             f"{settings.origin}: [run] manifests names nothing that a run by itself can read",
             remedy='name what it ingests: manifests = ["nightly.csv", "films/"]',
@@ -150,7 +190,18 @@ def _writes(settings: Settings, home: Path) -> Iterator[Path]:
         yield _real(settings.watch.textfile.parent)
 
 
+def _password_file(settings: Settings) -> Path | None:
+    """Return the file of the database's password, if it needs one; never the password."""
+    if settings.store_password is None or not settings.store.url:
+        return None
+    named = os.environ.get("REELMILL_STORE_PASSWORD_FILE", "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+    return (settings.store.password_file or Path("/etc/reelmill.store-password")).absolute()
+
+
 def _reads(settings: Settings) -> Iterator[Path]:
+    yield from (_real(Path(folder)) for folder in settings.source.shared)
     for source in settings.run.manifests:
         if not is_elsewhere(source):
             yield _real(Path(source))

@@ -16,7 +16,7 @@ from pipeline.core.exit_codes import ExitCode
 def service(
     given: Invocation,
     kind: Annotated[
-        Literal["systemd", "cron", "container"],
+        Literal["systemd", "cron", "container", "worker", "compose", "kubernetes"],
         typer.Argument(metavar="KIND", help="What to print.", show_default=False),
     ],
     user: Annotated[bool, typer.Option("--user", help="Units for your own manager, not the system's.")] = False,
@@ -27,6 +27,8 @@ def service(
     ] = None,
 ) -> int:
     """Print what runs Reelmill by itself: systemd units, a crontab line, a Containerfile.
+
+    For hosts that share a database: worker (units of systemd), compose (with a PostgreSQL of its own), kubernetes.
 
     Made from the configuration: its folders, its key file (never the key), the time that a run may need to end.
 
