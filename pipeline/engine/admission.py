@@ -12,6 +12,7 @@ from pipeline.core.model import Lane, Parked, Trouble
 from pipeline.core.outcome import Park
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
+from pipeline.engine.poll_turn import PollTurn
 
 #: Lanes in which an answer is awaited.
 _AWAITED = (Lane.POLL, Lane.BATCH)
@@ -64,6 +65,7 @@ class LaneAdmission:
         clock: Clock,
         rng: Random,
         run_end: RunEnd,
+        polls: PollTurn,
         *,
         in_hand: int,
         patience: float,
@@ -72,6 +74,7 @@ class LaneAdmission:
         self._metrics = metrics
         self._clock = clock
         self._run_end = run_end
+        self._polls = polls
         self._in_hand = in_hand
         self._patience = patience
         self._host = host
@@ -91,6 +94,8 @@ class LaneAdmission:
         free = {lane: width - self._metrics.busy(lane) for lane, width in widths.items()}
         for lane in self._closed | set(self._resting) | set(self._breaker.pauses()):
             free[lane] = 0
+        if not self._polls.ours:
+            free[Lane.POLL] = 0
         if self._awaiting or (self._over_budget and self._metrics.running[Lane.ANALYZE]):
             free[Lane.ANALYZE] = 0
         in_hand = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.UPLOAD]

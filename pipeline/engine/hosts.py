@@ -15,6 +15,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import Busy, ConfigError, ReelmillError
 from pipeline.core.model import Json, Lane, Trouble
+from pipeline.engine.poll_turn import PollTurn
 from pipeline.ports.store import Database, Journal
 
 _log = log.get("engine")
@@ -83,15 +84,20 @@ class Neighbours:
         self._clock = clock
         self._name = name
         self._gone_after = gone_after
+        self.polls = PollTurn(database, clock, name)
 
     async def at_work(self, horizon: float) -> bool:
         """Tell whether others may still leave work to us.
 
-        They hold a task, or have one to do within so many seconds. A host that has ended, or gives no sign, does not.
+        They hold a task, or have one to do within so many seconds, or poll for us. A host that has ended, or gives no sign,
+        does not.
         """
         if await self._database.expired(None):
             return True
-        hosts, now = await find_hosts(self._database), self._clock.now()
+        now, polled = self._clock.now(), None if self.polls.ours else await self._database.next_due([Lane.POLL])
+        if polled is not None and polled - now <= horizon:
+            return True
+        hosts = await find_hosts(self._database)
         for name, waiting in (await self._database.places()).items():
             there = name in hosts and hosts[name].present(now)
             if there and name != self._name and waiting.due - now <= horizon:

@@ -79,8 +79,9 @@ class Pool:
         self.observer = PoolObserver()
         host = options.family.rstrip(":")
         self.neighbours = Neighbours(store, clock, host, options.gone_after)
+        patience, polls = options.patience, self.neighbours.polls
         self._admission = LaneAdmission(
-            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience, host=host
+            self.metrics, clock, rng, self.run_end, polls, in_hand=options.in_hand, patience=patience, host=host
         )
         self._leases = LeaseManager(store, clock, options.lease)
         self._pace = LookPace()
@@ -179,7 +180,9 @@ class Pool:
                 group.start_soon(self._leases.run)
                 group.start_soon(self._sweep)
                 group.start_soon(self._listen)
+                group.start_soon(self.neighbours.polls.run, self.wake, lambda: not self._stopping)
                 await self._claim_until_done(workers)
+                await self.neighbours.polls.end()
                 await self._drain()
             group.cancel_scope.cancel()
         return self.run_end
@@ -232,10 +235,7 @@ class Pool:
         return bool(tasks)
 
     async def _look_for_money(self) -> None:
-        """Look what others have left of a spent budget.
-
-        Answers that they await may free some.
-        """
+        """Look what others have left of a spent budget, or may free."""
         if self._budget is not None and await self._budget.look(self._store):
             self._admission.note_freed()
         if self._admission.idle_over_budget:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from pipeline.app.wiring.turns import close_run, end_turn, open_run, take_turn
 from pipeline.config.database_address import DatabaseAddress, parse_address
+from pipeline.engine.turns import close_run, end_turn, open_run, take_turn
 from tests.conformance.postgres_kit import opened
 from tests.support.clock import run_virtual
 from tests.support.memory_database import MemoryDatabase

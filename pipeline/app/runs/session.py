@@ -24,7 +24,6 @@ from pipeline.app.wiring.database import ALONE, Company
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.signals import obeying
-from pipeline.app.wiring.turns import close_run, end_turn, open_run, take_turn
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
@@ -32,6 +31,7 @@ from pipeline.core.model import Lane, RunNote, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.hosts import RUN, Duty
 from pipeline.engine.store_retry import retry_while_away
+from pipeline.engine.turns import close_run, end_turn, open_run, take_turn
 from pipeline.ingest.enqueue import Enqueuer, EnqueueReport
 from pipeline.ingest.tasks.absent_hosts import release_items, release_videos
 from pipeline.ports.source import Item
