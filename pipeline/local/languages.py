@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
-from pipeline.local.openers import JOINING, LINKING, POINTING, SUBORDINATE
+from pipeline.local.openers import CHATTING, JOINING, LINKING, POINTING, SUBORDINATE
 from pipeline.local.stopwords import STOP_WORDS
 
 _NONE: frozenset[str] = frozenset()
@@ -43,6 +43,7 @@ class Language:
     linking: frozenset[str] = _NONE
     subordinate: frozenset[str] = _NONE
     joining: frozenset[str] = _NONE
+    chatting: frozenset[str] = _NONE
 
     @property
     def word(self) -> re.Pattern[str]:
@@ -81,7 +82,7 @@ def english_stem(word: str) -> str:
 
 
 ENGLISH = Language(
-    "en", STOP_WORDS, english_stem, POINTING["en"], LINKING["en"], SUBORDINATE["en"], JOINING["en"]
+    "en", STOP_WORDS, english_stem, POINTING["en"], LINKING["en"], SUBORDINATE["en"], JOINING["en"], CHATTING["en"]
 )  #: also what nothing is known of
 
 
@@ -106,7 +107,7 @@ def load_language(code: str) -> Language:
     """Return a language by its ISO 639-1 code; English where unknown."""
     if code not in _STEMMERS:
         return ENGLISH
-    tables = (table.get(code, _NONE) for table in (POINTING, LINKING, SUBORDINATE, JOINING))
+    tables = (table.get(code, _NONE) for table in (POINTING, LINKING, SUBORDINATE, JOINING, CHATTING))
     return Language(code, _stop_lists()[code], _stemmer(_STEMMERS[code]), *tables)
 
 

@@ -40,7 +40,7 @@ POINTING = {
 LINKING = {
     "en": _words("""
         and but so or nor yet then also because which there therefore thus hence however otherwise instead meanwhile besides
-        moreover furthermore
+        moreover furthermore again anyway well okay ok let's just basically actually presumably
     """),
     "de": _words("und aber denn doch sondern oder also auch sonst so dann dort jedoch trotzdem außerdem dennoch"),
     "fr": _words("et mais donc or ni car ainsi puis alors ensuite aussi cependant pourtant toutefois ou enfin"),
@@ -49,6 +49,8 @@ LINKING = {
     "pt": _words("e mas porém então assim depois também ou pois além"),
     "nl": _words("en maar dus want toen ook of echter bovendien toch"),
 }
+#: a speaker who says what comes, not what is: no title
+CHATTING = {"en": _words("i i'm i'll i've i'd we'll we've you'll let's let please remember recall imagine suppose")}
 #: begin a part of a sentence that is none of its own: a condition, a reason, a time
 SUBORDINATE = {
     "en": _words("""

@@ -427,6 +427,16 @@ def test_a_window_narrows_everything() -> None:
     assert all(24 <= h["start_time"] < h["end_time"] <= 36 for h in found["highlights"])
 
 
+def test_a_lone_word_or_a_lesser_phrase_is_no_title() -> None:
+    """A video is called by its first phrase, by a name, or as its file is; never by a word that is said often."""
+    often = said(*(f"We look at the lever in {n} ways." for n in range(9)))
+    assert ContentSummary(reading(*often), name="machines.mp4").title == "machines"
+    named = said(*(f"In part {n} we hear of Napoleon." for n in range(9)))
+    assert ContentSummary(reading(*named), name="machines.mp4").title == "Napoleon"
+    lesser = said(*(f"We look at the lever in {n} ways." for n in range(9)), *["The steel spring bends."] * 3)
+    assert ContentSummary(reading(*lesser), name="machines.mp4").title == "machines"
+
+
 def test_readable_names() -> None:
     """Endings, folders and underscores are not part of a title; nothing left has a name too."""
     assert readable_name("honey-bees.mp4") == "honey bees"

@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.local.analysis.answer.prompt_hints import Count, about, find_count, request
 from pipeline.local.analysis.answer.property_names import kind_of, parts
-from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
+from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, ExtractedContent, Facts, Shot
 from pipeline.local.analysis.text.centrality import alike, centrality, choose
 from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, nearest
+from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.headlines import headline
 from pipeline.local.analysis.text.phrases import key_phrases
 from pipeline.local.analysis.text.quoting import leans, stands_alone
@@ -154,6 +155,7 @@ def test_a_sentence_that_names_its_subject_stands_alone(text: str, code: str) ->
         ("The gas escapes through the open valve, if the spring is broken.", None),
         ("Dry leaves, straw, old newspapers and the torn cardboard bring the carbon.", None),
         ("Flour, water, and the salt of the sea make a dough that rises.", None),
+        ("The goal is a place where, for example, and in the end, all of it comes to rest at last.", None),
         ("Short one.", None),
     ],
 )
@@ -291,6 +293,33 @@ def test_vectors_tell_borders_and_key_sentences_where_words_do_not() -> None:
     assert topic_borders(found, ENGLISH, 0.0, 100.0, 12, meaning=meaning)[1:-1].count(40.0) == 1
     odd = np.array([[0.0, 1.0] if n == 3 else [1.0, 0.0] for n in range(20)])
     assert centrality(found, ENGLISH, odd).argmin() == 3
+
+
+def test_a_chapter_is_not_called_by_chat_or_twice_by_one_name() -> None:
+    """What a speaker says of the talk, or of "those", is no title, nor is another form of one that is taken."""
+    chat = [
+        "I'm going to show the engine now.",
+        "We'll talk about the engine again.",
+        "The engine needs those parts often.",
+    ]
+    said = [
+        *chat,
+        "Water cools the engine.",
+        "Oil and water keep it quiet in every weather that a car may meet on the road.",
+    ]
+    wheels = [
+        "A wheel has a rubber tyre.",
+        "Rubber tyres grip the road.",
+        "The rubber tyre wears out.",
+        "Snow needs rubber tyres.",
+    ]
+    content = ExtractedContent(
+        Facts(200.0, 640, 360, 25.0, "mp4", "h264", "aac", True, 1, 1, "video/mp4", "", ""),
+        tuple(cues(*said * 2, *wheels * 2, *wheels * 3, each=5.0)), "",
+    )  # fmt: skip
+    titles = [chapter.title for chapter in ContentSummary(content).chapters(3, 3)]
+    assert titles[0] == "Water cools the engine"
+    assert len({title.lower().rstrip("s") for title in titles}) == 3
 
 
 def test_container_marks_are_borders() -> None:

@@ -17,7 +17,7 @@ from pipeline.local.languages import Language
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 _BLOCK = 500  # sentences ranked against each other at once; bounds the matrix
-_SHORT, _LONG = 14, 34  # words; what has fewer or more says too little, or too much at once
+_SHORT, _LONG = 14, 26  # words; what has fewer or more says too little, or too much at once
 _LINKED = 0.8  # worth of a sentence that begins with "but"
 _CROWDED = 0.6  # worth of a second sentence of the same part
 _FAR = 0.1  # cosine of what has nothing in common
@@ -113,5 +113,5 @@ def _worth(sentence: Sentence, language: Language) -> float:
     if not sentence.stems or is_question(sentence.text) or leans(sentence.text, language):
         return 0.0
     count = len(sentence.text.split())
-    value = min(1.0, count / _SHORT) * min(1.0, _LONG / count)
+    value = min(1.0, count / _SHORT) * min(1.0, _LONG / count) ** 2
     return value * _LINKED if links(sentence.text, language) else value

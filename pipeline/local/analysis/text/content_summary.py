@@ -35,6 +35,7 @@ from pipeline.media.titles import is_title
 
 Vectors: TypeAlias = Callable[[Sequence[str]], Floats]  #: returns a row of length one for each sentence
 _TITLE = 12  # words of a sentence that may be a chapter's title
+_TAG = 3  # times that a word is said in a part that is called by it and another
 _NAMED, _NAMED_IN_PART = 6, 3  # times that a name is said before a video, or a chapter, is called by it
 
 
@@ -191,7 +192,9 @@ class ContentSummary:
             return self._given or self._tag
         if self.headings:
             return self.headings[0].text
-        phrases = self.phrases if self.sentences else ()  # what stands in a moving picture again and again is a logo
+        phrases = (
+            self.phrases[:1] if self.sentences else ()
+        )  # what stands in a moving picture again and again is a logo
         strong = [p for p in phrases if p.count >= 3 and (len(p.stems) > 1 or (p.is_name and p.count >= _NAMED))]
         if strong:
             return capital(strong[0].text)
@@ -301,24 +304,33 @@ class ContentSummary:
             there = sum(bag[stem] for bag in bags for stem in phrase.stems)
             return phrase.score * (here / max(1, there))
 
-        ranked = [p for p in sorted(phrases, key=own, reverse=True) if capital(p.text) not in taken]
+        named = [set(self.language.stems(title)) for title in taken]
+        ranked = [p for p in sorted(phrases, key=own, reverse=True) if set(p.stems) not in named]
         if ranked and (len(ranked[0].stems) > 1 or (ranked[0].is_name and ranked[0].count >= _NAMED_IN_PART)):
             return capital(ranked[0].text)
         about = {stem for phrase in ranked[:3] for stem in phrase.stems}
-        short = [s for s in piece if self._is_title(s) and about & set(s.stems)]
+        short = [s for s in piece if self._is_title(s)]
+        if near := [s for s in short if about & set(s.stems)]:
+            return self._headline_of_best(near)
+        if many := [p for p in ranked if len(p.stems) > 1]:
+            return capital(many[0].text)
         if short:
-            return headline(max(short, key=lambda s: self._weight[id(s)]).text, self.language)
-        if len(ranked) > 1:
-            return f"{capital(ranked[0].text)}, {ranked[1].text}"
-        best = max(piece, key=lambda s: self._weight[id(s)], default=None)
+            return self._headline_of_best(short)
+        often = [p for p in ranked if p.count >= _TAG] or ranked
+        return f"{capital(often[0].text)}, {often[1].text}" if len(often) > 1 else self._headline_of_best(piece)
+
+    def _headline_of_best(self, found: Sequence[Sentence]) -> str:
+        best = max(found, key=lambda s: self._weight[id(s)], default=None)
         return headline(best.text, self.language) if best is not None else ""
 
     def _is_title(self, sentence: Sentence) -> bool:
-        """True for a short written sentence that can be read alone."""
+        """True for a short sentence that can be read alone, and no chat."""
         if not sentence.text.endswith((".", "!", "。")) or not stands_alone(sentence.text, self.language):
             return False
-        count = len(headline(sentence.text, self.language).split())
-        return 3 <= count <= _TITLE and has_whole_headline(sentence.text, self.language)
+        said = self.language.words(headline(sentence.text, self.language))
+        if not 3 <= len(said) <= _TITLE or not has_whole_headline(sentence.text, self.language):
+            return False
+        return said[0] not in self.language.chatting and not self.language.pointing & set(said)
 
     def _numbered(self, number: int, start: float, end: float) -> str:
         inside = [shot for shot in self.shots if min(end, shot.end) - max(start, shot.start) > 0.1]

@@ -50,7 +50,8 @@ def _first_clause(plain: str, language: Language) -> str:
             return ""  # a list, or too much
         if len(before.split()) < _LEAST:
             continue
-        if not match.group().startswith(",") or _joins(after, language):
+        promises = language.words(before)[-1] in language.subordinate | language.joining  # "a place where, …"
+        if not promises and (not match.group().startswith(",") or _joins(after, language)):
             return before
     return ""
 
