@@ -13,6 +13,7 @@ from pipeline.core.clock import iso
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import fates, how_ended, number_of, told_fates, why_ended
 from pipeline.core.model import Json, RunNote, Selection, State, Task
+from pipeline.core.text import TextSet
 from pipeline.gallery.values import CauseRow, DayRow, LimitRow, RunRow, RunsReport, TimeSlice
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ports.quota import QuotaGauge
@@ -183,11 +184,11 @@ class _Cause:
 
     def __init__(self, example: Task) -> None:
         self.example = example
-        self.members: set[int] = set()
+        self.members = TextSet()
         self.names: list[str] = []
 
     def add(self, task: Task, name: str) -> None:
-        self.members.add(hash(task.subject or task.key))
+        self.members.add(task.subject or task.key)
         if len(self.names) < _NAMED and name not in self.names:
             self.names.append(name)
 

@@ -10,6 +10,7 @@ from pipeline.app.gallery.safe_words import SafeWords, shell_line, source_kind
 from pipeline.app.operator.attention import NAMED, DoesCount, reason
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.model import Selection, State, Task
+from pipeline.core.text import TextSet
 from pipeline.gallery.values import OpenItem, VideoState, WhyOpen
 from pipeline.ingest.payloads import ItemData, PublishData
 from pipeline.ingest.waiting import waiting_words
@@ -48,9 +49,9 @@ class Standing:
     async def open_items(self, records: Records, limit: int) -> tuple[list[OpenItem], int]:
         """Return the first items without results, the gravest first, and how many there are."""
         found: list[OpenItem] = []
-        seen: set[int] = set()
+        seen = TextSet()
         async for word, task, near in self._open(records):
-            known = hash(task.subject or task.key)
+            known = task.subject or task.key
             if known in seen or any(PublishData.of(each).folder for each in near if each.kind == "publish"):
                 continue
             if word in ("held", "failed") and not self._counts(task, near):

@@ -28,6 +28,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json, Selection, Trouble, fingerprint
+from pipeline.core.text import TextSet
 from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, index_file, rows_file
 from pipeline.gallery.page_files import SHELL, part_files, shell_file
 from pipeline.gallery.plain_index import index_line, plain_index
@@ -139,12 +140,13 @@ class GalleryWriter:
         if number % ROWS:
             yield current, True
 
-    async def _changed(self, since: float) -> set[str]:
+    async def _changed(self, since: float) -> TextSet:
         """Return what has changed since the last time; without one, all is new anyway."""
-        found: set[str] = set()
+        found = TextSet()
         if since:
             async for page in read_pages(self._database, Selection(since=since, limit=1000)):
-                found |= {task.subject or task.key for task in page}
+                for task in page:
+                    found.add(task.subject or task.key)
         return found
 
     def title(self, written: PublishData) -> str:
@@ -231,7 +233,7 @@ class _Made:
         self.after = _Known()
         self.lines: list[str] = []  #: of the plain index
 
-    async def add(self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: Collection[str]) -> None:
+    async def add(self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: TextSet) -> None:
         """Write ranges of ``ROWS`` numbers, as far as they have changed."""
         async with self._workers.made(self._jobs(ranges, changed)) as done:
             async for job, made in done:
@@ -240,7 +242,7 @@ class _Made:
             await self._finish(part)
 
     async def _jobs(
-        self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: Collection[str]
+        self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: TextSet
     ) -> AsyncGenerator[BlockJob, None]:
         """Yield the blocks to make."""
         async with aclosing(ranges):
@@ -254,9 +256,7 @@ class _Made:
                 for block in todo:
                     yield BlockJob(block, part.blocks[block], self._posters, block in stale)
 
-    def _plan(
-        self, published: Sequence[Published], changed: Collection[str], *, is_last: bool
-    ) -> tuple[_Range, set[int]]:
+    def _plan(self, published: Sequence[Published], changed: TextSet, *, is_last: bool) -> tuple[_Range, set[int]]:
         """Return what to make of a range, and its stale blocks."""
         self.lines += [index_line(self._writer.title(data), data.seconds, data.folder) for _, _, data in published]
         blocks: dict[int, list[Published]] = {}
@@ -313,7 +313,7 @@ class _Made:
         marks = ((data.folder in self._posters) + 2 * (task.key in self._troubled) for _, task, data in videos)
         return crc32(bytes(marks))
 
-    def _is_stale(self, block: int, videos: Sequence[Published], changed: Collection[str]) -> bool:
+    def _is_stale(self, block: int, videos: Sequence[Published], changed: TextSet) -> bool:
         return block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
 
     def _keep_block(self, block: int) -> None:
