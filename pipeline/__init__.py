@@ -8,7 +8,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
 ``commands/index``           ``search``, ``ask``, ``classify``, ``indexes``, ``videos``
 ``commands/items``           ``list``, ``forget``
-``commands/cluster``         ``work``, ``hosts``
+``commands/cluster``         ``work``, ``hosts``, ``import-state``
 ``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
@@ -39,6 +39,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``store/sqlite``             the SQLite database: one file, named queries, schema migrations
 ``store/postgres``           the PostgreSQL database: the same port for several hosts
 ``store/postgres/handout``   which due task a host gets: by the table alone, or by PgQueuer
+``store/transfer``           one kind of database copied into another
 ``provider``                 the client of the Twelve Labs API: uploads, the status board, inventory
 ``provider/http``            HTTP transport, retries of safe calls, rate limits
 ``provider/dialects``        the API as pure functions: request values out, response values in

@@ -47,6 +47,7 @@ class _Commands(CommandLine):
         "prune": LazyCommand("upkeep.prune:prune", "Take away what nothing needs any more."),
         "work": LazyCommand("cluster.work:work", "Work on a shared database, without a list."),
         "hosts": LazyCommand("cluster.hosts:hosts", "List the hosts on a shared database; forget one."),
+        "import-state": LazyCommand("cluster.import_state:import_state", "Move a database to PostgreSQL, or back."),
         "migrate": LazyCommand("upkeep.migrate:migrate", "Make or update the tables of a shared database."),
         "service": LazyCommand("upkeep.service:service", "Print systemd units, a cron line, a Containerfile."),
         "doctor": LazyCommand("doctor:doctor", "Check machine, folders, configuration, platform."),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.app.asking.ask import ask
     from pipeline.app.cluster.demo import demo_hosts
     from pipeline.app.cluster.hosts import forget_hosts_line, hosts
+    from pipeline.app.cluster.import_state import import_state
     from pipeline.app.cluster.work import submit, work
     from pipeline.app.gallery.make import make_gallery
     from pipeline.app.gallery.serve import serve_gallery
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ask", "ask_again", "cancel", "check_config",
     "classify", "costs", "create_index", "delete_index", "demo", "demo_hosts", "doctor", "forget", "forget_hosts_line", "hosts",
+    "import_state",
     "indexes", "list_items",
     "make_gallery", "make_service", "migrate", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
@@ -51,7 +53,7 @@ _HOME = {
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "forget_hosts_line": "cluster.hosts", "demo_hosts": "cluster.demo",
-    "hosts": "cluster.hosts", "submit": "cluster.work", "work": "cluster.work",
+    "hosts": "cluster.hosts", "import_state": "cluster.import_state", "submit": "cluster.work", "work": "cluster.work",
     "make_gallery": "gallery.make", "indexes": "index.indexes", "forget": "items.forget", "list_items": "items.list_items",
     "migrate": "upkeep.migrate", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Vanished,
     )
     from pipeline.views.ask import AnswerView, CitedMoment
-    from pipeline.views.cluster import ForgottenHost, HostsDemo, HostView, Submitted
+    from pipeline.views.cluster import ForgottenHost, HostsDemo, HostView, MovedState, Submitted
     from pipeline.views.index import Asked, ClassifyView, IndexedView, IndexView, SearchView, VideoClasses, VideoRef
     from pipeline.views.items import Corrected, CorrectedItem, ItemView
     from pipeline.views.lines import BadLine, LeftOut, MissingFile
@@ -33,7 +33,7 @@ __all__ = [
     "Corrected", "CorrectedItem", "Delivery", "Expiring", "Finding", "ForgottenHost", "GalleryMade", "HostView", "HostsDemo",
     "IndexView",
     "IndexedView",
-    "ItemView", "LaneView", "LeftOut", "Leftover", "Migrated", "MissingFile", "NamedItems", "OpenUpload",
+    "ItemView", "LaneView", "LeftOut", "Leftover", "Migrated", "MissingFile", "MovedState", "NamedItems", "OpenUpload",
     "PruneLine", "Pruned", "QueryReport", "Reconciled", "Reconciliation", "RunReport", "SearchView", "Snapshot",
     "StatusView", "Submitted", "Vanished", "VideoClasses", "VideoRef", "WaitView", "Watch", "WorkView",
 ]  # fmt: skip
@@ -42,7 +42,7 @@ __all__ = [
 _ROOMS = {
     "account": "Agreed AnswerStore Expiring Leftover OpenUpload Reconciled Reconciliation Vanished",
     "ask": "AnswerView CitedMoment",
-    "cluster": "ForgottenHost HostView HostsDemo Submitted",
+    "cluster": "ForgottenHost HostView HostsDemo MovedState Submitted",
     "index": "Asked ClassifyView IndexView IndexedView SearchView VideoClasses VideoRef",
     "items": "Corrected CorrectedItem ItemView",
     "lines": "BadLine LeftOut MissingFile",

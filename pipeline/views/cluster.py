@@ -73,3 +73,13 @@ class HostsDemo:
         """True if nothing was lost and nothing was made twice."""
         number = sum(self.items.values())
         return not self.twice and self.items["done"] == self.written == self.uploads == self.analyses == number
+
+
+@dataclass(frozen=True, slots=True)
+class MovedState:
+    """A database that was moved."""
+
+    source: str
+    target: str
+    rows: Mapping[str, int]  #: by table
+    host: str  #: whose files those of this machine are

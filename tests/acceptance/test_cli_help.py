@@ -30,6 +30,7 @@ COMMANDS = (
     "ask",
     "work",
     "hosts",
+    "import-state",
     "migrate",
     "classify",
     "indexes",

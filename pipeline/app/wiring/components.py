@@ -116,10 +116,15 @@ def _on_host(entry: Item | BadLine, host: str, shared: Sequence[str]) -> Item | 
 
 
 def _own(item: Item, host: str, shared: Sequence[str]) -> Item:
-    path = os.path.normpath(item.locator)
-    if item.kind != "file" or any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in shared):
+    if item.kind != "file" or is_shared(item.locator, shared):
         return item
-    return replace(item, key=host_file_key(host, path), host=host)
+    return replace(item, key=host_file_key(host, item.locator), host=host)
+
+
+def is_shared(path: str, shared: Sequence[str]) -> bool:
+    """Tell whether a path is in one of the folders that all hosts have."""
+    path = os.path.normpath(path)
+    return any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in shared)
 
 
 @dataclass(slots=True)

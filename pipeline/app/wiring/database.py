@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.store.postgres.connection import Hold
     from pipeline.store.postgres.database import PostgresDatabase
 
+MOVED = "moved"  #: name of the note that says where all of it was moved to
 _AT_THE_START = 60.0  #: seconds: a server may be restarting, but its address may be wrong as well
 _BETWEEN_LOOKS = 60.0  #: seconds between looks at the server's clock
 
@@ -111,6 +112,7 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
             async with _open_shared(address, "alone" if why else "beside", settings.store.engine, patience) as database:
                 with told_as_configuration():
                     await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
+                    await _refuse_moved(database, address)
                     presence = await new_presence(settings, database, clock, duty)
                     arrive = presence.visit if duty.role == "submit" else presence.join
                     await retry_while_away(arrive, SystemClock(), patience)
@@ -289,6 +291,15 @@ def need_driver(engine: Engine = "none") -> None:
         raise ConfigError(
             "[store] engine: PgQueuer is not installed",
             remedy="pip install 'reelmill[distributed]'",
+        )
+
+
+async def _refuse_moved(database: PostgresDatabase, address: DatabaseAddress) -> None:
+    if (folder := await database.load(MOVED)) is not None:
+        raise ConfigError(
+            f"The {address} was moved into the folder {folder}; what is here is as it was then",
+            remedy="leave [store] url out, and name that folder in [run] state; if the move was cut off, repeat"
+            " `reelmill import-state`",
         )
 
 

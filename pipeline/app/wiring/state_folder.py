@@ -16,7 +16,7 @@ from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import Busy, ConfigError
 from pipeline.ports.store import Database
 
-_LOCK, _HOLDER, _DATABASE, _HOST = "lock", "holder.json", "reelmill.db", "host"
+_LOCK, _HOLDER, _DATABASE, _HOST, _MOVED = "lock", "holder.json", "reelmill.db", "host", "moved"
 _NAME = re.compile("[0-9a-f]{16}")
 
 
@@ -170,10 +170,31 @@ def require_database(folder: Path) -> Path:
     return path
 
 
+def mark_moved(folder: Path, to: str) -> None:
+    """Let no run work on a folder's database any more."""
+    (folder / _MOVED).write_text(to, encoding="utf-8")
+
+
+def unmark_moved(folder: Path) -> None:
+    """Let runs work on it again."""
+    (folder / _MOVED).unlink(missing_ok=True)
+
+
 @asynccontextmanager
 async def open_for_writing(folder: Path) -> AsyncIterator[Database]:
-    """Open the database for writing; the folder must be locked."""
+    """Open the database for writing; the folder must be locked.
+
+    Raises:
+        ConfigError: it was moved to a server.
+    """
     from pipeline.store.sqlite.database import open_database
+
+    if (folder / _MOVED).exists():
+        to = (folder / _MOVED).read_text(encoding="utf-8", errors="replace").strip()
+        raise ConfigError(
+            f"{folder}: its database was moved to {to}; what is here is as it was then",
+            remedy="set [store] url; if the move was cut off, repeat `reelmill import-state`",
+        )
 
     database = await open_database(database_file(folder))
     try:

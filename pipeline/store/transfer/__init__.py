@@ -1,0 +1,1 @@
+"""A database copied row by row into an empty one of another kind."""
