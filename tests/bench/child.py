@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from tests.bench.parts import by_thread, profiled
 from tests.bench.server import SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +53,13 @@ class Meter:
     def start(cls) -> Meter:
         return cls(time.perf_counter(), time.process_time(), _peak_mb())
 
-    def read(self, items: int) -> dict[str, float]:
+    def read(self, items: int) -> dict[str, Any]:
         """Return the figures of a finished job."""
         wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
         return {
             "items_per_second": items / wall, "cpu_ms_per_item": 1000 * cpu / items, "peak_mb": _peak_mb(),
             "peak_before_mb": self.peak_before_mb, "wall": wall,
+            "threads_ms_per_item": {part: 1000 * took / items for part, took in by_thread().items()},
         }  # fmt: skip
 
 
@@ -155,7 +157,7 @@ class Bare:
         else:
             self._clients = [httpx.AsyncClient(headers={"x-api-key": "k"})]
 
-    async def run(self) -> dict[str, float]:
+    async def run(self) -> dict[str, Any]:
         """Work through all items with as many workers as the product has connections."""
         left = iter(range(self._told["items"]))
         meter = Meter.start()
@@ -279,7 +281,20 @@ async def upload(told: Mapping[str, Any]) -> dict[str, Any]:
     return figures
 
 
-JOBS = {"product": product, "bare": bare, "queue": queue, "night": night, "planned": planned, "upload": upload}
+async def parts(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Run Reelmill's session under a profiler."""
+    return await profiled(lambda: product(told))
+
+
+JOBS = {
+    "product": product,
+    "parts": parts,
+    "bare": bare,
+    "queue": queue,
+    "night": night,
+    "planned": planned,
+    "upload": upload,
+}
 
 
 def main() -> None:

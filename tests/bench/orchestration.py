@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from tests.bench.child import WIDE, settings_for, spawn
+from tests.bench.parts import show as show_parts
 from tests.bench.server import serving
 
 NATURAL, SHARDED = "bare httpx, one client", "bare httpx, small pools"
@@ -82,6 +83,13 @@ def _show(figures: dict[str, list[dict[str, Any]]]) -> None:
     print("requests of the last run:", ", ".join(f"{n} {k}" for k, n in figures[PRODUCT][-1]["counts"].items()))
 
 
+def _show_where(url: str, films: Path, items: int, jobs: Sequence[str], plain: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory(dir=films.parent) as name, httpx.Client(base_url=url) as ask:
+        ask.get("/reset")
+        told = {"url": url, "items": items, "folder": name, "films": str(films), "jobs": jobs}
+        show_parts(plain, spawn("parts", told)["parts"])
+
+
 def main() -> None:
     """Read the arguments, measure in turns, print medians."""
     parser = argparse.ArgumentParser(description="Items per second of a run against a bare HTTP loop.")
@@ -93,6 +101,7 @@ def main() -> None:
     parser.add_argument("--think-ms", type=float, default=0.0, help="until an upload or analysis is ready")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="of every answer of the platform")
     parser.add_argument("--folder", type=Path, default=None, help="where to work; a local disk")
+    parser.add_argument("--where", action="store_true", help="also print which part the CPU of a run goes to")
     given = parser.parse_args()
     jobs = given.jobs.split(",")
     figures: dict[str, list[dict[str, Any]]] = {PRODUCT: [], NATURAL: [], SHARDED: []}
@@ -110,4 +119,6 @@ def main() -> None:
         )
         for _ in range(given.rounds):
             _round(url, films, given.items, jobs, figures)
-    _show(figures)
+        _show(figures)
+        if given.where:
+            _show_where(url, films, given.items, jobs, figures[PRODUCT][-1])
