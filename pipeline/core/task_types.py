@@ -101,6 +101,11 @@ class TaskTypes:
         """Return the stage a task is at; KeyError for another release's."""
         return self._stages[task.kind, task.stage][0]
 
+    @property
+    def steps(self) -> Mapping[tuple[str, str], Lane]:
+        """Every step that is known, as (task type, stage), and its lane."""
+        return {step: stage.lane for step, (stage, _) in self._stages.items()}
+
     def lane_and_rank(self, kind: str, stage: str) -> tuple[Lane, int]:
         """Return lane and rank of a stage."""
         found, rank = self._stages[kind, stage]

@@ -11,3 +11,6 @@ class Migration:
 
     name: str
     statements: tuple[str, ...]
+    #: The oldest version whose processes can go on beside the new one, where several share a database; 0: only the new one.
+    #: What such a step adds to a table has a default, and takes nothing away.
+    beside: int = 0

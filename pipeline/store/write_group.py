@@ -22,6 +22,7 @@ class Claim:
     now: float
     until: float
     host: str = ""  #: for which tasks are given out
+    steps: Mapping[tuple[str, str], Lane] | None = None  #: that it knows; None: all
 
 
 @dataclass(frozen=True, slots=True)

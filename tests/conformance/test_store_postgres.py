@@ -110,6 +110,23 @@ async def test_a_new_task_that_another_host_puts_at_the_same_time_is_put_once(
 
 
 @pytest.mark.asyncio
+async def test_what_another_release_has_put_is_left_for_it(address: DatabaseAddress, engine: Engine) -> None:
+    """A host gives out the steps that it knows, in whatever order; the rest stays due, uncounted, for one that knows it."""
+    async with opened(address, engine=engine) as old, opened(address, engine=engine) as new:
+        old.know({("video", "fetch"): Lane.FETCH})
+        new.know({("video", "fetch"): Lane.FETCH, ("video", "polish"): Lane.FETCH, ("song", "fetch"): Lane.FETCH})
+        strange = [placed("p", stage="polish", rank=9), placed("s", kind="song"), placed("q", stage="polish")]
+        await new.submit([*strange, placed("known"), placed("later", due=NOW * 1e7)], 0.0)
+        assert await old.next_due([Lane.FETCH]) == 0.0
+        assert [task.key for task in await claim(old)] + [task.key for task in await claim(old)] == ["known"]
+        assert await old.next_due([Lane.FETCH]) == NOW * 1e7
+        assert await new.next_due([Lane.FETCH]) == 0.0
+        tasks = await claim(new)
+        assert sorted(task.key for task in tasks) == ["p", "q", "s"]
+        assert {task.claims for task in tasks} == {1}
+
+
+@pytest.mark.asyncio
 async def test_others_hear_of_work_at_once(address: DatabaseAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tasks that are due, of what an operator retries, of a lane that is opened; of its own a process hears nothing."""
     monkeypatch.setattr(store, "_LOOK", 3600.0)

@@ -54,7 +54,7 @@ async def test_a_database_that_is_not_ready_is_refused_with_the_remedy(
     missing = await _refused(replace(address, name="nowhere"))
     assert (missing.trouble.code, "does not exist" in str(missing)) == ("database_missing", True)
     assert "reelmill migrate" in (await _refused(replace(address, name="postgres"))).trouble.remedy
-    version = "UPDATE reelmill.migration SET version = version {}"
+    version = "UPDATE reelmill.migration SET version = version {0}, beside = version {0}"
     async with linked(address) as link:
         await link.execute(version.format("+ 5"))
         assert (await _refused(address)).trouble.code == "database_newer"
@@ -184,6 +184,31 @@ async def test_two_hosts_that_migrate_at_once_do_it_once(address: DatabaseAddres
 
 
 @pytest.mark.asyncio
+async def test_hosts_of_the_release_before_go_on_beside_a_step_that_only_adds(address: DatabaseAddress) -> None:
+    """Each step says which version can: then it works as before; beside others it is refused, and so is `migrate` of it."""
+    known = len(schema.MIGRATIONS)
+    adds = Migration("adds", ("ALTER TABLE task ADD COLUMN mood text NOT NULL DEFAULT ''",), beside=known)
+    takes = Migration("takes", ("ALTER TABLE task DROP COLUMN mood",))
+    async with linked(address) as link:
+        await link.execute("CREATE DATABASE newer")
+    newer = replace(address, name="newer")
+    try:
+        await migrate(newer)
+        async with opened(newer) as before:
+            await migrate(newer, (*schema.MIGRATIONS, adds))
+            assert await before.submit([placed()], 0.0) == 1
+        async with opened(newer) as beside:
+            assert [task.key for task in await claim(beside)] == ["a"]
+        with pytest.raises(StoreError, match="knows up to version"):
+            await migrate(newer)
+        await migrate(newer, (*schema.MIGRATIONS, adds, takes))
+        assert (await _refused(newer)).trouble.code == "database_newer"
+    finally:
+        async with linked(address) as link:
+            await link.execute("DROP DATABASE newer WITH (FORCE)")
+
+
+@pytest.mark.asyncio
 async def test_names_are_read_from_any_json(database: PostgresDatabase) -> None:
     """NUL, half a pair and backslashes in one member hide no other; a trouble's code is found beside them."""
     data = {"title": "plain", "folder": "a\\u0000b \0 \ud83d ü", "place": "🎬"}
@@ -215,7 +240,7 @@ def _statements(task: Task, other: Task) -> Sequence[tuple[str, tuple[Any, ...]]
         [True],
     )  # fmt: skip
     return (
-        (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW, "")),
+        (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW, "", ["video"], ["fetch"])),
         (queries.LOCK, ([task.id], [other.kind], [other.key])),
         (queries.RENEW, ([task.id], [task.lease.owner], [task.lease.token], NOW + 90)),
         (queries.MOVE, move),

@@ -10,8 +10,10 @@ import asyncpg
 import pytest
 
 from pipeline.config.database_address import parse_address
+from pipeline.core.model import Lane, Selection
 from pipeline.store.postgres.database import open_database
 from pipeline.store.postgres.migrate import migrate
+from tests.conformance.store_kit import placed
 from tests.support.cli import Platform, Running, Terminal, customer, serving, until
 from tests.support.media import clips
 from tests.support.postgres import PASSWORD, Databases, databases
@@ -57,6 +59,21 @@ async def lose_hints(url: str) -> int:
     return there
 
 
+async def put_strange(url: str) -> None:
+    """Put a task as a newer release would, at a step that this one does not know."""
+    database = await open_database(parse_address(url), engine="pgqueuer")
+    await database.submit([placed("strange", kind="video", stage="polish", lane=Lane.WRITE, rank=99)], 0.0)
+    await database.aclose()
+
+
+async def still_there(url: str) -> tuple[str, int]:
+    """Return the state of that task, and how often it was claimed."""
+    database = await open_database(parse_address(url), hold="")
+    (task,) = await database.tasks(Selection(keys=("strange",)))
+    await database.aclose()
+    return task.state.value, task.claims
+
+
 async def hints_left(url: str) -> int:
     """Count PgQueuer's jobs."""
     link = await asyncpg.connect(url)
@@ -68,13 +85,17 @@ async def hints_left(url: str) -> int:
 @pytest.mark.asyncio
 @pytest.mark.slow(seconds=15)
 async def test_a_run_does_not_need_the_hints_of_pgqueuer(tmp_path: Path, databases: Databases) -> None:
-    """A host dies and all hints are lost, twice, in the middle: everything is done once, and no hint is left over."""
+    """A host dies and all hints are lost, twice, in the middle: everything is done once, and no hint is left over.
+
+    What a newer release has put stays for it, due and uncounted.
+    """
     films = tmp_path / "films"
     clips(films, VIDEOS)
     async with databases.lent() as url:
         with serving(tmp_path / "platform") as platform:
             tcp = databases.server.url(parse_address(url).name, role=await worker(url), tcp=True)
             one, two = (host(tmp_path / name, platform, tcp, "pgqueuer") for name in ("one", "two"))
+            await put_strange(url)
             try:
                 first, second = one.start("run", str(films)), two.start("run", str(films))
                 until(lambda: len(platform.paid()) >= VIDEOS // 2, "both to be in the middle")
@@ -89,7 +110,8 @@ async def test_a_run_does_not_need_the_hints_of_pgqueuer(tmp_path: Path, databas
                 effects = Counter(effect for effect, _ in platform.paid())
                 assert effects == {"asset_created": VIDEOS, "analyze_task_created": VIDEOS}
                 assert len(list((tmp_path / "out").glob("*/video.json"))) == VIDEOS
-                assert await hints_left(url) == 0
+                assert await hints_left(url) <= 1  # of what stays, where it was swept again since
+                assert await still_there(url) == ("pending", 0)
             finally:
                 one.close()
                 two.close()

@@ -68,6 +68,7 @@ class RunSession:
         self._company, family, self._duty = company, company.family, duty
         owner = f"{family or socket.gethostname() + ':'}{os.getpid()}:{started:.6f}"
         self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id, family, duty)
+        company.know(self.components.steps)
         pool, sink, spending = self.components.pool, self.components.sink, self.components.spending
         attempts, captions = plan.policy.attempts, adapters.captions
         self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, attempts, captions)

@@ -142,6 +142,7 @@ class Components:
     sink: Sink
     adapters: Adapters
     playlists: PlaylistTaskType
+    steps: Mapping[tuple[str, str], Lane]  #: that this release knows: (task type, stage)
 
 
 def compose(
@@ -204,7 +205,9 @@ def compose(
     pool = Pool(database, kinds, clock, rng, _options(settings, owner, family, duty), spending.guard)
     recalls = Recalls(api, api.batches, analysis.costs, database, looks, clock, spending.entered)
     sink = adapters.sink
-    return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
+    return Components(
+        plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists, kinds.steps
+    )
 
 
 def _indexing_type(plan: RunPlan, services: Services, api: ProviderClient, billing: Billing) -> IndexingTaskType:

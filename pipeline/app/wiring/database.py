@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from pipeline.config.settings import Settings
 from pipeline.config.store import Engine
 from pipeline.core.clock import Clock, ServerClock, SystemClock
 from pipeline.core.errors import Busy, ConfigError, DatabaseAway, ReelmillError, StoreError
+from pipeline.core.model import Lane
 from pipeline.engine.hosts import RUN, Duty, Presence
 from pipeline.engine.store_retry import retry_while_away
 from pipeline.ports.store import Database
@@ -58,6 +59,10 @@ class Company:
     keep_time: Callable[[], Coroutine[Any, Any, None]] = (
         anyio.sleep_forever
     )  #: follows the clock that all share, for ever
+
+    know: Callable[[Mapping[tuple[str, str], Lane]], None] = lambda _steps: (
+        None
+    )  #: tells the database which steps this release knows
 
     @property
     def host(self) -> str:
@@ -118,7 +123,9 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
                     await retry_while_away(arrive, SystemClock(), patience)
                 database.serve(presence.name)
                 try:
-                    yield RunDatabase(database, clock, Company(presence, partial(_keep_time, database, clock)))
+                    yield RunDatabase(
+                        database, clock, Company(presence, partial(_keep_time, database, clock), database.know)
+                    )
                 finally:
                     if duty.role != "submit":
                         with anyio.CancelScope(shield=True):

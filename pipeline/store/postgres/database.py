@@ -92,7 +92,7 @@ class PostgresDatabase(PostgresRecords):
         if max(free_slots.values(), default=0) <= 0:
             return []
         reply = await self._writes.join(
-            WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until, self._host))
+            WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until, self._host, self._steps))
         )
         return [*reply.claimed]
 

@@ -12,11 +12,15 @@ from pipeline.core.errors import StoreError
 from pipeline.store.migration import Migration
 from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction
 from pipeline.store.postgres.roles import grant_rights
-from pipeline.store.postgres.schema import MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
+from pipeline.store.postgres.schema import MIGRATION_BESIDE, MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
 
 _THERE = "SELECT to_regclass($1)::text"
 _VERSION = "SELECT coalesce(max(version), 0) FROM migration"
-_NOTE = "INSERT INTO migration (version, name) VALUES ($1, $2)"
+_NOTE = "INSERT INTO migration (version, name, beside) VALUES ($1, $2, $3)"
+#: Whether processes of an older version can go on. ($1: theirs.)
+_BESIDE = """
+SELECT bool_and(coalesce((to_jsonb(migration) ->> 'beside')::bigint, version) <= $1) FROM migration WHERE version > $1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +86,21 @@ async def _migrate(
         await transaction.fetch(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         await transaction.fetch(MIGRATION_TABLE)
     before = int((await transaction.fetch(_VERSION))[0][0])
-    _refuse_newer(before, address, migrations)
+    if before > len(migrations):
+        raise _newer(before, address, len(migrations))
+    if before < len(migrations):
+        await transaction.fetch(MIGRATION_BESIDE)
     for number, migration in enumerate(migrations[before:], before + 1):
         for statement in migration.statements:
             await transaction.fetch(statement)
-        await transaction.fetch(_NOTE, number, migration.name)
+        await transaction.fetch(_NOTE, number, migration.name, migration.beside or number)
     return before, len(migrations)
 
 
 async def check_version(connection: Link, address: DatabaseAddress, *, hinted: bool = False) -> None:
-    """Look whether the database has this release's schema.
+    """Look whether this release can work with the database's schema.
 
+    It is its own, or one that only adds to it.
     ``hinted``: and the tables of PgQueuer.
 
     Raises:
@@ -100,7 +108,8 @@ async def check_version(connection: Link, address: DatabaseAddress, *, hinted: b
     """
     there = (await connection.fetch(_THERE, f"{SCHEMA}.migration"))[0][0]
     found = int((await connection.fetch(_VERSION))[0][0]) if there else 0
-    _refuse_newer(found, address, MIGRATIONS)
+    if found > len(MIGRATIONS) and not (await connection.fetch(_BESIDE, len(MIGRATIONS)))[0][0]:
+        raise _newer(found, address, len(MIGRATIONS))
     if found < len(MIGRATIONS):
         has = f"has schema version {found}; this release of Reelmill needs {len(MIGRATIONS)}"
         raise StoreError(
@@ -116,10 +125,9 @@ async def check_version(connection: Link, address: DatabaseAddress, *, hinted: b
         )
 
 
-def _refuse_newer(found: int, address: DatabaseAddress, migrations: Sequence[Migration]) -> None:
-    if found > len(migrations):
-        raise StoreError(
-            f"The {address} has schema version {found}; this release of Reelmill knows up to version {len(migrations)}.",
-            code="database_newer",
-            remedy="Install the newer release that wrote it. Nothing was changed.",
-        )
+def _newer(found: int, address: DatabaseAddress, known: int) -> StoreError:
+    return StoreError(
+        f"The {address} has schema version {found}; this release of Reelmill knows up to version {known}.",
+        code="database_newer",
+        remedy="Install the newer release that wrote it. Nothing was changed.",
+    )

@@ -9,6 +9,9 @@ from __future__ import annotations
 from pipeline.store.encoding import SPEND, TASK
 from pipeline.store.postgres.schema import LEDGER_LOCK
 
+#: Whether this host knows the step of a task. ($5, $6: kinds and stages, NULL: all.)
+KNOWN = "($5::text[] IS NULL OR (kind, stage) IN (SELECT * FROM unnest($5::text[], $6::text[])))"
+
 #: Lock every task that a group may change, in the order of the ids, so that two hosts cannot wait for each other. Of those
 #: whose outcome is handed in, tell what became of the lease. ($1: their ids; $2, $3: kinds and keys that may restart.)
 LOCK = """
@@ -23,8 +26,9 @@ ORDER BY id FOR UPDATE
 
 #: Due tasks, at most so many per lane that is not parked, highest rank first, then longest due: their ids in order. One index
 #: range per rank that occurs, so that neither a long queue nor many tasks not yet due are walked through, nor what only another
-#: host can do. What another host is taking right now is passed over. ($1: lanes; $2: free slots; $3: now; $4: this host.)
-FIND_DUE = """
+#: host can do. What another host is taking right now is passed over, and so is what another release has put.
+#: ($1: lanes; $2: free slots; $3: now; $4: this host; $5, $6: kinds and stages that it knows, NULL: all.)
+FIND_DUE = f"""
 WITH RECURSIVE
 open (lane, free) AS MATERIALIZED (
     SELECT lane, free FROM unnest($1::text[], $2::bigint[]) AS asked (lane, free)
@@ -42,7 +46,7 @@ due AS (
     FROM rung CROSS JOIN (SELECT '' AS place UNION SELECT $4::text) AS near CROSS JOIN LATERAL (
         SELECT id, wake_at FROM task
         WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = near.place
-            AND wake_at <= $3
+            AND wake_at <= $3 AND {KNOWN}
         ORDER BY wake_at, id LIMIT rung.free FOR UPDATE SKIP LOCKED
     ) AS first
     WHERE rung.rank IS NOT NULL

@@ -45,7 +45,7 @@ from pipeline.store.encoding import (
 from pipeline.store.postgres import catalog, tallies
 from pipeline.store.postgres.connection import Link
 from pipeline.store.postgres.schema import TABLES
-from pipeline.store.postgres.selection import Values, selected
+from pipeline.store.postgres.selection import Values, columns_of, selected
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -57,7 +57,8 @@ SELECT {TASK} FROM task WHERE state = 'running' AND ($1::float8 IS NULL OR wake_
 ORDER BY wake_at, id
 """
 
-#: The smallest due time in some lanes; one index look per rank that occurs.
+#: The smallest due time in some lanes; one index look per rank that occurs. ($1: lanes; $2: this host; $3, $4: kinds and stages
+#: that it knows, NULL: all.)
 NEXT_DUE = """
 WITH RECURSIVE
 asked (lane) AS MATERIALIZED (
@@ -70,8 +71,10 @@ rung (lane, rank) AS (
     FROM rung WHERE rung.rank IS NOT NULL
 )
 SELECT min((
-    SELECT min(wake_at) FROM task
+    SELECT wake_at FROM task
     WHERE state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = near.place
+        AND ($3::text[] IS NULL OR (kind, stage) IN (SELECT * FROM unnest($3::text[], $4::text[])))
+    ORDER BY wake_at LIMIT 1
 ))
 FROM rung CROSS JOIN (SELECT '' AS place UNION SELECT $2::text) AS near WHERE rung.rank IS NOT NULL
 """
@@ -160,6 +163,7 @@ class PostgresRecords:
         self._address = address
         self._read_only = read_only
         self._host = ""
+        self._steps: Mapping[tuple[str, str], Lane] | None = None
         self._reader = self._new_reader()
 
     def _new_reader(self) -> Link:
@@ -168,6 +172,13 @@ class PostgresRecords:
     def serve(self, host: str) -> None:
         """Give out what needs this host's disk, and what needs none."""
         self._host = host
+
+    def know(self, steps: Mapping[tuple[str, str], Lane]) -> None:
+        """Give out only tasks at these steps; until then, all.
+
+        Each is a (kind, stage) with its lane. What another release has put stays in the queue for a host that knows it.
+        """
+        self._steps = steps
 
     async def _read(self, sql: str, *values: Any) -> list[Row]:
         return await self._reader.read(sql, *values)
@@ -181,7 +192,7 @@ class PostgresRecords:
         return [parse_task(row) for row in await self._read(EXPIRED, now, family)]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes], self._host)
+        rows = await self._read(NEXT_DUE, [lane.value for lane in lanes], self._host, *columns_of(self._steps))
         due: float | None = rows[0][0]
         return due
 

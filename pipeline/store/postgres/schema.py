@@ -194,5 +194,7 @@ m003 = Migration(
 #: All of them, oldest first: the place in this list is the version.
 MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003)
 #: Who has changed the schema how often; of an empty database there is no such table.
-MIGRATION_TABLE = "CREATE TABLE migration (version bigint PRIMARY KEY, name text NOT NULL)"
+MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (version bigint PRIMARY KEY, name text NOT NULL)"
+#: And the oldest version that can go on beside it.
+MIGRATION_BESIDE = "ALTER TABLE migration ADD COLUMN IF NOT EXISTS beside bigint"
 TABLES = ("task", "result", "spend", "parked", "run", "note", "changed", "migration")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipeline.core.model import Selection
@@ -22,6 +22,14 @@ class Values(list[Any]):
         """Take a value in; return what the statement names it by."""
         self.append(value)
         return f"${len(self)}"
+
+
+def columns_of(steps: Collection[tuple[str, str]] | None) -> tuple[list[str] | None, list[str] | None]:
+    """Return steps as a column of kinds and one of stages.
+
+    None: no matter which.
+    """
+    return ([kind for kind, _ in steps], [stage for _, stage in steps]) if steps is not None else (None, None)
 
 
 def selected(which: Selection, values: Values) -> str:

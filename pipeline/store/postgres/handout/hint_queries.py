@@ -9,6 +9,7 @@ table once that is large.
 from __future__ import annotations
 
 from pipeline.store.encoding import TASK
+from pipeline.store.postgres.queries import KNOWN
 from pipeline.store.postgres.schema import MIGRATION_LOCK, SCHEMA
 
 _LIVE = "status IN ('queued', 'picked')"
@@ -34,12 +35,12 @@ ORDER BY asked.place
 
 #: Give out the leases of tasks whose hints are picked. What another host is changing is passed over, and so is what a host
 #: without hints has put off meanwhile; the second is more than two clocks can differ by.
-#: ($1: ids; $2: owner; $3: until; $4: now.)
+#: ($1: ids; $2: owner; $3: until; $4: now; $5, $6: kinds and stages that this host knows, NULL: all.)
 TAKE = f"""
 UPDATE task SET state = 'running', claims = claims + 1, token = token + 1, owner = $2, wake_at = $3, updated = $4
 WHERE id = ANY (ARRAY(
     SELECT id FROM task
-    WHERE id = ANY ($1::bigint[]) AND state = 'pending' AND wake_at <= extract(epoch FROM now())::float8 + 1.0
+    WHERE id = ANY ($1::bigint[]) AND state = 'pending' AND wake_at <= extract(epoch FROM now())::float8 + 1.0 AND {KNOWN}
     ORDER BY id FOR UPDATE SKIP LOCKED
 ))
 RETURNING {TASK}
@@ -52,7 +53,7 @@ BUSY = "SELECT id FROM task WHERE id = ANY ($1::bigint[]) AND state = 'pending'"
 #: Tasks as they stand now, each with its hint. ($1: ids; $2, $3: kinds and keys of more.)
 WRITTEN = f"""
 SELECT ours.id, row.state, row.lane || CASE row.place WHEN '' THEN '' ELSE '@' || row.place END, row.rank, row.wake_at,
-    hint.id, hint.status
+    hint.id, hint.status, row.kind, row.stage
 FROM (
     SELECT unnest($1::bigint[]) AS id
     UNION
@@ -60,7 +61,9 @@ FROM (
         SELECT id FROM task WHERE task.key = named.key AND task.kind = named.kind LIMIT 1
     ) AS found
 ) AS ours
-LEFT JOIN LATERAL (SELECT state, lane, rank, place, wake_at FROM task WHERE task.id = ours.id LIMIT 1) AS row ON true
+LEFT JOIN LATERAL (
+    SELECT kind, stage, state, lane, rank, place, wake_at FROM task WHERE task.id = ours.id LIMIT 1
+) AS row ON true
 LEFT JOIN LATERAL (
     SELECT id, status FROM pgqueuer WHERE dedupe_key = ours.id::text AND {_LIVE} LIMIT 1
 ) AS hint ON true

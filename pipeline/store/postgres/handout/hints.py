@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from asyncio import Event
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import timedelta
 from typing import NoReturn, Self
 
@@ -29,6 +29,7 @@ from pipeline.store.encoding import Row, parse_task
 from pipeline.store.postgres.connection import Transaction
 from pipeline.store.postgres.handout import hint_queries
 from pipeline.store.postgres.schema import SCHEMA
+from pipeline.store.postgres.selection import columns_of
 from pipeline.store.requeue import Identity
 from pipeline.store.write_group import Claim
 
@@ -91,21 +92,20 @@ class HintHandOut:
     async def _pick(self, transaction: Transaction, claim: Claim) -> list[Task]:
         """Pick due hints and take their rows."""
         free = {lane.value: number for lane, number in claim.free_slots.items() if number > 0}
-        names = {lane: lane for lane in free}
-        if claim.host:
-            names |= {f"{lane}@{claim.host}": lane for lane in free}
+        names = _entrypoints([*free], claim)
         due: defaultdict[str, list[str]] = defaultdict(list)
         for name, lane in await transaction.fetch(hint_queries.DUE, [*names], [*names.values()], claim.now):
             due[lane].append(name)
         found: list[Task] = []
+        known = columns_of(claim.steps)
         for lane, entrypoints in due.items():
             hints = {
                 int(job.payload or b"0"): job for job in await self._dequeue(transaction, entrypoints, lane, free[lane])
             }
-            rows = await transaction.fetch(hint_queries.TAKE, [*hints], claim.owner, claim.until, claim.now)
+            rows = await transaction.fetch(hint_queries.TAKE, [*hints], claim.owner, claim.until, claim.now, *known)
             tasks = {task.id: task for task in map(parse_task, rows)}
             found += [tasks[number] for number in hints if number in tasks]
-            await self._drop(transaction, claim.now, {number: hints[number] for number in hints if number not in tasks})
+            await self._drop(transaction, claim, {number: hints[number] for number in hints if number not in tasks})
         return found
 
     async def _dequeue(self, transaction: Transaction, names: Sequence[str], lane: str, number: int) -> list[Job]:
@@ -124,15 +124,16 @@ class HintHandOut:
             savepoint.kept = bool(jobs)
         return jobs
 
-    async def _drop(self, transaction: Transaction, now: float, hints: Mapping[int, Job]) -> None:
+    async def _drop(self, transaction: Transaction, claim: Claim, hints: Mapping[int, Job]) -> None:
         """Put picked hints right whose rows were not taken.
 
-        Each row is gone, not due yet, or in somebody else's hands.
+        Each row is gone, not due yet, at a step that this host does not know, or in somebody else's hands.
         """
         if not hints:
             return
         pending = [row[0] for row in await transaction.fetch(hint_queries.PENDING, [*hints])]
-        await self.follow(transaction, now, pending)
+        rows = await transaction.fetch(hint_queries.WRITTEN, pending, [], [])
+        await self._put(transaction, claim.now, rows, claim.steps)
         rest = hints.keys() - set(pending)
         busy = {row[0] for row in await transaction.fetch(hint_queries.BUSY, [*rest])}
         for number in busy:
@@ -141,8 +142,13 @@ class HintHandOut:
 
     # --------------------------------------------------------------------------------------------------------- following
 
-    async def _put(self, transaction: Transaction, now: float, rows: Sequence[Row]) -> None:
-        """Put a hint for each pending row, and complete what any had."""
+    async def _put(
+        self, transaction: Transaction, now: float, rows: Sequence[Row], known: Container[tuple[str, str]] | None = None
+    ) -> None:
+        """Put a hint for each pending row, and complete what any had.
+
+        What is at no ``known`` step gets an entrypoint of its own, at which only hosts look that know it.
+        """
         old: dict[JobId, JOB_STATUS] = {
             row[5]: "successful" if row[6] == "picked" else "canceled" for row in rows if row[5] is not None
         }
@@ -152,7 +158,7 @@ class HintHandOut:
             return
         names = [str(row[0]) for row in pending]
         await _pgqueuer(transaction).enqueue(
-            [row[2] for row in pending],
+            [row[2] if known is None or tuple(row[7:9]) in known else f"{row[2]}:{row[7]}.{row[8]}" for row in pending],
             [name.encode() for name in names],
             [min(max(row[3], _PRIORITIES[0]), _PRIORITIES[1]) for row in pending],
             [_delay(row[4] - now) for row in pending],
@@ -194,6 +200,19 @@ async def upgrade(transaction: Transaction) -> None:
     Each statement must be a transaction of its own.
     """
     await _pgqueuer(transaction).upgrade()
+
+
+def _entrypoints(lanes: Collection[str], claim: Claim) -> dict[str, str]:
+    """Return where a claim looks, each entrypoint with its lane.
+
+    Beside the lane's own that of this host, and of each step that another host may not have known.
+    """
+    places = ["", f"@{claim.host}"] if claim.host else [""]
+    names = {f"{lane}{place}": lane for place in places for lane in lanes}
+    for (kind, stage), lane in (claim.steps or {}).items():
+        if lane.value in lanes:
+            names |= {f"{lane.value}{place}:{kind}.{stage}": lane.value for place in places}
+    return names
 
 
 def _delay(seconds: float) -> timedelta:

@@ -13,6 +13,7 @@ from pipeline.core.model import Task
 from pipeline.store.encoding import parse_task
 from pipeline.store.postgres import queries
 from pipeline.store.postgres.connection import Transaction
+from pipeline.store.postgres.selection import columns_of
 from pipeline.store.requeue import Identity
 from pipeline.store.write_group import Claim
 
@@ -50,7 +51,7 @@ class TableHandOut:
 
     async def claim(self, transaction: Transaction, claim: Claim) -> Sequence[Task]:
         lanes, free = [lane.value for lane in claim.free_slots], [*claim.free_slots.values()]
-        due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now, claim.host)
+        due = await transaction.fetch(queries.FIND_DUE, lanes, free, claim.now, claim.host, *columns_of(claim.steps))
         if not due:
             return ()
         order = {row[0]: place for place, row in enumerate(due)}
