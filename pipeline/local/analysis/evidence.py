@@ -16,6 +16,8 @@ ON_SCREEN = "on-screen text"
 HEADING = "on-screen text (heading)"  #: the largest line near the top of a picture
 PICTURE = "picture"
 CHAPTER_MARKS = "embedded chapters"
+SILENT_BELOW = -60.0  #: dBFS
+SPEECH_FROM = 0.3  #: share of a second from which on somebody speaks in it; the rest are pauses
 STILL_BELOW = 0.12  #: a shot with less motion is a picture that stands
 
 
@@ -76,6 +78,7 @@ class ExtractedContent:
     motion: tuple[float, ...] = ()  #: share of the picture that moves, second by second, cuts left out
     loudness: tuple[float, ...] = ()  #: dBFS, second by second; empty where no sound was decoded
     notes: tuple[str, ...] = ()  #: what was not looked at and why, one sentence each
+    speech: tuple[float, ...] = ()  #: share of speech, second by second; empty where nobody listened
 
     def of(self, *kinds: EvidenceKind) -> tuple[Evidence, ...]:
         """Return the evidence of these kinds."""

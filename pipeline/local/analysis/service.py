@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from pipeline.core.model import Json
@@ -19,6 +19,7 @@ from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.extract import media, reader
+from pipeline.local.analysis.extract.voice import find_detector, with_voice
 from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder, unit_rows
 from pipeline.local.analysis.plugins.meaning.models import INSTALL, UnusableModel, find_folder, open_model
 from pipeline.local.analysis.protocol import (
@@ -153,18 +154,28 @@ def _extract(request: AnalysisRequest) -> ExtractedContent:
     """Return the content of a video, from the cache where that fits."""
     captions = hashlib.sha256("\0".join(request.captions).encode()).hexdigest()[:16]
     cached = Path(request.cache) / f"{request.sha256}-{captions}.json"
+    kept = _kept(cached)
+    try:
+        content = kept or reader.read(Path(request.path), request.captions)
+        content = with_voice(content, Path(request.path), _detector())
+    except reader.UnreadableMedia as error:
+        raise AnalysisRefused("video_file_broken", str(error)) from None
+    if content is not kept:
+        # Whole or not at all; a cache need not survive a power cut.
+        half = cached.with_name(f"{cached.stem}.{secrets.token_hex(6)}.part")
+        half.write_bytes(content.to_json())
+        os.replace(half, cached)
+    return content
+
+
+def _kept(cached: Path) -> ExtractedContent | None:
     try:
         return ExtractedContent.from_json(cached.read_bytes())
     except FileNotFoundError:
         pass
     except ValueError:  # of an older version
         cached.unlink(missing_ok=True)
-    try:
-        content = reader.read(Path(request.path), request.captions)
-    except reader.UnreadableMedia as error:
-        raise AnalysisRefused("video_file_broken", str(error)) from None
-    # Whole or not at all; a cache need not survive a power cut.
-    half = cached.with_name(f"{cached.stem}.{secrets.token_hex(6)}.part")
-    half.write_bytes(content.to_json())
-    os.replace(half, cached)
-    return content
+    return None
+
+
+_detector = cache(find_detector)

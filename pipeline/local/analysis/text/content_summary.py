@@ -21,6 +21,7 @@ from pipeline.local.analysis.text.moments import (
     describe_moments,
     describe_origin,
     describe_sound,
+    describe_speech,
     find_moments,
     is_camera_name,
     show_date,
@@ -98,7 +99,7 @@ class ContentSummary:
             if shot.end > self.start + 0.01 and shot.start < self.end - 0.01
         )
         self._vectors = vectors
-        self._motion, self._loudness = content.motion, content.loudness
+        self._motion, self._loudness, self._speech = content.motion, content.loudness, content.speech
         self._name, self._given, self._tag = name, " ".join(title.split()), content.title
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
 
@@ -158,7 +159,13 @@ class ContentSummary:
     def measured(self) -> list[str]:
         """Sentences about the whole: when it was filmed, where it has sound."""
         return [
-            text for text in (self.origin, describe_sound(self.facts, self._loudness, self.start, self.end)) if text
+            text
+            for text in (
+                self.origin,
+                describe_sound(self.facts, self._loudness, self.start, self.end, listened=bool(self._speech)),
+                describe_speech(self._speech, self.start, self.end),
+            )
+            if text
         ]
 
     @cached_property

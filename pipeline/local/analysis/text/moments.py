@@ -15,9 +15,8 @@ from math import ceil
 from statistics import median
 
 from pipeline.core.text import stamp
-from pipeline.local.analysis.evidence import Facts, Shot
+from pipeline.local.analysis.evidence import SILENT_BELOW, SPEECH_FROM, Facts, Shot
 
-SILENT_BELOW = -60.0  #: dBFS
 _MOVING = 4  # seconds of the moment with most movement
 _LOUD = 3  # seconds of the loudest moment
 _MUCH = 0.1  # share of the picture that must move
@@ -117,7 +116,19 @@ def describe_moments(moments: Sequence[MeasuredMoment]) -> str:
     return f"Measured: {', '.join(named)}." if named else ""
 
 
-def describe_sound(facts: Facts, loudness: Sequence[float], start: float, end: float) -> str:
+def describe_speech(speech: Sequence[float], start: float, end: float) -> str:
+    """Return where somebody speaks, in one sentence; empty where nobody listened."""
+    inside = speech[int(start) : int(end) + 1]
+    if not inside:
+        return ""
+    spans = _runs([share >= SPEECH_FROM for share in inside], int(start), end)
+    looked = "as one second of every four tells"
+    if not spans:
+        return f"No speech was found, {looked}: what is heard is music or noise."
+    return f"Somebody speaks from {_named(spans)}, {looked}."
+
+
+def describe_sound(facts: Facts, loudness: Sequence[float], start: float, end: float, *, listened: bool = False) -> str:
     """Return where there is sound, in one sentence."""
     if not facts.has_audio:
         return "It has no sound track."
@@ -129,15 +140,21 @@ def describe_sound(facts: Facts, loudness: Sequence[float], start: float, end: f
     if not spans:
         return f"Its sound track is silent throughout (at least {limit})."
     if len(spans) == 1 and spans[0][0] <= start + 1 and spans[0][1] >= end - 1:
-        return "It has sound from beginning to end; what is heard was not told apart."
+        return f"It has sound from beginning to end{'' if listened else '; what is heard was not told apart'}."
+    return f"It has sound from {_named(spans)}; the rest is silent (at least {limit})."
+
+
+def _named(spans: Sequence[tuple[float, float]]) -> str:
     named = [f"{_clock(first)} to {_clock(last)}" for first, last in spans[:_SPANS]]
-    more = f" and {len(spans) - _SPANS} times more" if len(spans) > _SPANS else ""
-    return f"It has sound from {', '.join(named)}{more}; the rest is silent (at least {limit})."
+    return ", ".join(named) + (f" and {len(spans) - _SPANS} times more" if len(spans) > _SPANS else "")
 
 
 def _sounding(levels: Sequence[float], offset: int, end: float) -> list[tuple[float, float]]:
     """Return the spans with sound; a pause of one second parts none."""
-    loud = [level >= SILENT_BELOW for level in levels]
+    return _runs([level >= SILENT_BELOW for level in levels], offset, end)
+
+
+def _runs(loud: Sequence[bool], offset: int, end: float) -> list[tuple[float, float]]:
     heard = [here or (0 < at < len(loud) - 1 and loud[at - 1] and loud[at + 1]) for at, here in enumerate(loud)]
     borders = [0, *(at + 1 for at, (one, other) in enumerate(pairwise(heard)) if one != other), len(heard)]
     runs = [(first, last) for first, last in pairwise(borders) if heard[first]]
