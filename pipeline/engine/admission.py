@@ -13,6 +13,7 @@ from pipeline.core.outcome import Park
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
 from pipeline.engine.poll_turn import PollTurn
+from pipeline.ports.store import NO_CAPS, LaneCap, LaneCaps
 
 #: Lanes in which an answer is awaited.
 _AWAITED = (Lane.POLL, Lane.BATCH)
@@ -101,6 +102,11 @@ class LaneAdmission:
         in_hand = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.UPLOAD]
         free[Lane.UPLOAD] = max(0, min(free[Lane.UPLOAD], self._in_hand - in_hand))
         return {lane: max(0, number) for lane, number in free.items()}
+
+    @property
+    def caps(self) -> LaneCaps:
+        """What all hosts together may have at work."""
+        return {Lane.UPLOAD: LaneCap(Lane.POLL, self._in_hand)} if self._host else NO_CAPS
 
     def pauses(self) -> list[float]:
         """Return the seconds until each lane that rests opens."""

@@ -227,7 +227,8 @@ class Pool:
         if not any(free_slots.values()):
             return False
         asked, now = self._clock.monotonic(), self._clock.now()
-        tasks = await self._store.claim(free_slots, self._options.owner, now, now + self._options.lease)
+        until, caps = now + self._options.lease, self._admission.caps
+        tasks = await self._store.claim(free_slots, self._options.owner, now, until, caps)
         for task in tasks:
             self.metrics.began(task)
             lease = self._leases.hold(task, anyio.CancelScope(), asked)

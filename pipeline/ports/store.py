@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from pipeline.core.model import (
     About,
@@ -46,6 +47,19 @@ class ApplyAnswer(Enum):
     WRITTEN = "written"  #: by this call, or by an earlier one under the same lease, whose answer may have been lost
     LOST = "lost"  #: nothing of it: the task was claimed by another, cancelled or taken back
     OVER = "over"  #: nothing of it: a spending limit forbids an entry; the lease holds
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCap:
+    """So many may run in a lane, or wait or run beyond it."""
+
+    beyond: Lane  #: the other one
+    most: int
+
+
+#: What all processes together may have at work, by lane.
+LaneCaps: TypeAlias = Mapping[Lane, LaneCap]
+NO_CAPS: LaneCaps = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +105,16 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, atomically.
 
         Highest rank first, then longest due, or longest put where an engine of its own hands out. A task that needs one host's
         disk is given to that host only; a database that is a file has one host, and gives it everything.
         A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.
-        Parked lanes give nothing.
+        Parked lanes give nothing, and lanes of ``caps`` no more than those allow, counted over all processes: only claims that
+        are made at the same moment may go beyond, by what each of them takes.
         """
         ...
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.model import Lane, State, Task
 from pipeline.ports.budget import BudgetGuard
+from pipeline.ports.store import NO_CAPS, LaneCaps
 from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend
 
 #: A lease as it is held: task id, owner, token.
@@ -23,6 +24,16 @@ class Claim:
     until: float
     host: str = ""  #: for which tasks are given out
     steps: Mapping[tuple[str, str], Lane] | None = None  #: that it knows; None: all
+    caps: LaneCaps = field(default_factory=lambda: NO_CAPS)
+
+    def within(self, at_work: Mapping[Lane, int]) -> Claim:
+        """Return the claim with no more slots than its caps leave.
+
+        ``at_work``: what they count, by lane.
+        """
+        left = {lane: max(0, self.caps[lane].most - number) for lane, number in at_work.items()}
+        free = {lane: min(number, left.get(lane, number)) for lane, number in self.free_slots.items()}
+        return replace(self, free_slots=free)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,23 @@ def each_database() -> Callable[..., Any]:
     return database
 
 
+def each_pair() -> Callable[..., Any]:
+    """Return a fixture that gives a test what two processes hold of one database, for each sort of them."""
+
+    @pytest_asyncio.fixture(params=SORTS)
+    async def two(
+        request: pytest.FixtureRequest, tmp_path: Path, databases: Databases
+    ) -> AsyncIterator[list[Database]]:
+        async with databases.lent() if request.param in ("postgres", "pgqueuer") else nullcontext("") as url:
+            first = await opened(request.param, tmp_path, url)
+            second = first if request.param == "memory" else await opened(request.param, tmp_path, url)
+            yield [first, second]
+            for each in (first, second):
+                await each.aclose()
+
+    return two
+
+
 def placed(
     key: str = "a",
     *,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
-import pytest_asyncio
 
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.database_address import DatabaseAddress
@@ -19,23 +16,14 @@ from pipeline.core.model import REFUND, SETTLED, Result, Selection, Spend, State
 from pipeline.ports.budget import CountedEntry
 from pipeline.ports.store import Applied, ApplyAnswer, Database
 from tests.conformance.postgres_kit import opened as opened_host
-from tests.conformance.store_kit import NOW, SORTS, claim, each_database, moved, one, opened, placed
+from tests.conformance.store_kit import NOW, claim, each_database, each_pair, moved, one, placed
 from tests.support.clock import VirtualClock
-from tests.support.postgres import Databases
 
 WRITTEN, LOST, OVER = ApplyAnswer.WRITTEN, ApplyAnswer.LOST, ApplyAnswer.OVER
 database = each_database()
 
 
-@pytest_asyncio.fixture(params=SORTS)
-async def two(request: pytest.FixtureRequest, tmp_path: Path, databases: Databases) -> AsyncIterator[list[Database]]:
-    """What two processes hold of one database."""
-    async with databases.lent() if request.param == "postgres" else nullcontext("") as url:
-        first = await opened(request.param, tmp_path, url)
-        second = first if request.param == "memory" else await opened(request.param, tmp_path, url)
-        yield [first, second]
-        for each in (first, second):
-            await each.aclose()
+two = each_pair()
 
 
 def limits(run: str = "r1", **section: float) -> SpendingLimits:

@@ -99,6 +99,40 @@ def test_uploads_wait_while_the_provider_holds_enough() -> None:
     assert Counter(run_virtual(it.states()).values()) == {"done": 12}
 
 
+def test_uploads_wait_while_the_provider_holds_enough_of_all_hosts() -> None:
+    """Three pools on one queue have no more in its hands than one may; all get there in the end."""
+    held: set[str] = set()
+    most, hosts = 0, set[str]()
+
+    async def upload(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        nonlocal most
+        held.add(task.key)
+        hosts.add(task.lease.owner if task.lease is not None else "")
+        most = max(most, len(held))
+        await anyio.sleep(2)
+        return Advance("settle", {"until": anyio.current_time() + 50})
+
+    async def settle(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        if anyio.current_time() < task.data["until"]:
+            return Snooze(10)
+        held.discard(task.key)
+        return Done()
+
+    it = engine(task_type("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))
+
+    async def scenario() -> None:
+        pools = [it.pool(in_hand=5, family=f"h{number}:", owner=f"h{number}:1") for number in range(3)]
+        await pools[0].submit(new("video", "upload", *(f"v{n}" for n in range(30))))
+        async with anyio.create_task_group() as group:
+            for pool in pools:
+                group.start_soon(pool.run)
+
+    run_virtual(scenario())
+    assert most == 5
+    assert len(hosts) > 1
+    assert Counter(run_virtual(it.states()).values()) == {"done": 30}
+
+
 def test_in_hand_counts_what_an_earlier_run_left_with_the_provider() -> None:
     """Videos that wait to be polled at the start fill the hand as well: no upload starts before one of them is done."""
     uploads: list[float] = []

@@ -13,7 +13,7 @@ from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Lane, State, Task
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.ports.source import Item
-from pipeline.ports.store import ApplyAnswer
+from pipeline.ports.store import NO_CAPS, ApplyAnswer, LaneCaps
 from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
@@ -34,8 +34,10 @@ class _Counting(MemoryDatabase):
         self.out: set[int] = set()
         self.most = 0
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        tasks = await super().claim(free_slots, owner, now, until)
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until, caps)
         self.out |= {task.id for task in tasks}
         self.most = max(self.most, len(self.out))
         return tasks

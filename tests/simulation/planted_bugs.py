@@ -10,15 +10,17 @@ from typing import Any, Literal
 from pipeline.app.runs.session import RunSession
 from pipeline.core.model import Lane, Selection, Task
 from pipeline.ports.inventory import RemoteObject
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, LaneCaps
 from tests.simulation.watch import Watched, WatchedDisk
 from tests.simulation.world import Labelled, World
 from tests.support.disk import File, Folder
 
 
 class _ActsAgain(Watched):
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        return [replace(task, claims=1) for task in await super().claim(free_slots, owner, now, until)]
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
+        return [replace(task, claims=1) for task in await super().claim(free_slots, owner, now, until, caps)]
 
 
 class ActsWithoutAsking(World):
@@ -188,8 +190,10 @@ class PrunesWhatIsNeeded(World):
 
 
 class _SendsBatchesAgain(Watched):
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        tasks = await super().claim(free_slots, owner, now, until)
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until, caps)
         return [replace(task, claims=1) if task.kind == "batch" else task for task in tasks]
 
 

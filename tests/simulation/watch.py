@@ -13,7 +13,7 @@ import anyio.lowlevel
 from pipeline.core.errors import DatabaseAway, StoreError
 from pipeline.core.model import Lane, Placed, Selection, State, Task
 from pipeline.ports.sink import OutFile, Sink
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, LaneCaps
 from tests.simulation.ledger import Broken
 from tests.simulation.wire import Accidents, Life
 from tests.support.disk import File, Folder, MemoryDisk
@@ -95,8 +95,10 @@ class Watched(MemoryDatabase):
             _submitted(before.get(number), row, placed)
         return changed
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        tasks = await super().claim(free_slots, owner, now, until)
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until, caps)
         if not tasks:
             return tasks
         taken = {task.id for task in tasks}

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.model import Lane, Parked, Placed, Selection, Task
-from pipeline.ports.store import Applied, ApplyAnswer
+from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, LaneCaps
 from pipeline.store.postgres.connection import Hold, Transaction
 from pipeline.store.postgres.database import PostgresDatabase
 from pipeline.store.postgres.handout.hints import HintHandOut
@@ -38,9 +38,11 @@ class TravellingDatabase(PostgresDatabase):
         await self._travel(now)
         return await super().submit(tasks, now)
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
         await self._travel(now)
-        return await super().claim(free_slots, owner, now, until)
+        return await super().claim(free_slots, owner, now, until, caps)
 
     async def apply(self, applied: Applied, now: float) -> ApplyAnswer:
         await self._travel(now)

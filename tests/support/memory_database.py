@@ -32,7 +32,7 @@ from pipeline.core.model import (
     Task,
 )
 from pipeline.ports.budget import BudgetGuard
-from pipeline.ports.store import Applied, ApplyAnswer, Change, T, WaitingHere
+from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, Change, LaneCap, LaneCaps, T, WaitingHere
 from pipeline.store.encoding import (
     Move,
     QueueEntry,
@@ -45,6 +45,7 @@ from pipeline.store.encoding import (
     to_json,
 )
 from pipeline.store.requeue import Effect, decide_effect, merge_json
+from pipeline.store.write_group import Claim
 from tests.support.memory_records import Line, MemoryRecords
 
 _CANCELLABLE = frozenset((State.PENDING, State.RUNNING, State.HELD))
@@ -115,11 +116,14 @@ class MemoryDatabase(MemoryRecords):
         entries = [encode_entry(placed, now) for placed in tasks]
         return sum(self._put(entry) for entry in entries)
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
         self._check()
         encode_name(owner)
         taken: list[Line] = []
-        for lane, number in sorted(free_slots.items()):
+        at_work = {lane: self._at_work(lane, cap) for lane, cap in caps.items()}
+        for lane, number in sorted(Claim(free_slots, owner, now, until, caps=caps).within(at_work).free_slots.items()):
             if number <= 0 or self._is_parked(lane.value, now):
                 continue
             for place, line in enumerate(self._queue.due(lane.value, now), 1):
@@ -131,6 +135,11 @@ class MemoryDatabase(MemoryRecords):
                 if place == number:
                     break
         return [line.task() for line in taken]
+
+    def _at_work(self, lane: Lane, cap: LaneCap) -> int:
+        beyond = cap.beyond.value
+        lines = (line for line in self._lines.values() if line.state in (State.PENDING, State.RUNNING))
+        return sum(line.lane == beyond or (line.lane == lane.value and line.state is State.RUNNING) for line in lines)
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
         self._check()

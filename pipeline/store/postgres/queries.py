@@ -58,6 +58,12 @@ WHERE place <= free
 ORDER BY lane, place
 """
 
+#: How many tasks run in a lane, or wait or run in another one. ($1: the lane; $2: the other; $3: enough of those that wait.)
+AT_WORK = """
+SELECT (SELECT count(*) FROM (SELECT FROM task WHERE state = 'pending' AND lane = $2 LIMIT $3) AS waiting)
+    + (SELECT count(*) FROM task WHERE state = 'running' AND lane IN ($1, $2))
+"""
+
 #: Give the leases out. ($1: ids; $2: owner; $3: until; $4: now.)
 TAKE = f"""
 UPDATE task SET state = 'running', claims = claims + 1, token = token + 1, owner = $2, wake_at = $3, updated = $4

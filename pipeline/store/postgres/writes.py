@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.core.model import State
+from pipeline.core.model import State, Task
 from pipeline.ports.budget import BudgetGuard, CountedEntry
 from pipeline.store.encoding import Move, QueueEntry, Row, parse_spend
 from pipeline.store.postgres import queries
@@ -44,7 +44,7 @@ async def write(
     changed, over = await _change(transaction, group, handout)
     await transaction.many(queries.PARK, [request.park for request in group if request.park is not None])
     claimed = [
-        await handout.claim(transaction, request.claim) if request.claim is not None else () for request in group
+        await _claim(transaction, request.claim, handout) if request.claim is not None else () for request in group
     ]
     if tells:
         await transaction.fetch(queries.TELL, tells)
@@ -52,6 +52,18 @@ async def write(
         WriteReply(number, tasks, member in over)
         for member, (number, tasks) in enumerate(zip(changed, claimed, strict=True))
     ]
+
+
+async def _claim(transaction: Transaction, claim: Claim, handout: HandOut) -> Sequence[Task]:
+    """Find due tasks and take them, no more than caps allow."""
+    at_work = {
+        lane: (await transaction.fetch(queries.AT_WORK, lane.value, cap.beyond.value, cap.most))[0][0]
+        for lane, cap in claim.caps.items()
+        if claim.free_slots.get(lane)
+    }
+    if at_work:
+        claim = claim.within(at_work)
+    return await handout.claim(transaction, claim)
 
 
 async def enter(spend: Row, guard: BudgetGuard | None, transaction: Transaction) -> bool:

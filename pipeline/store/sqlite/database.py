@@ -18,7 +18,7 @@ import anyio.to_thread
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
 from pipeline.ports.budget import BudgetGuard
-from pipeline.ports.store import Applied, ApplyAnswer, Change, T
+from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, Change, LaneCaps, T
 from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.group_commit import GroupCommit
 from pipeline.store.sqlite import queries, schema
@@ -185,10 +185,14 @@ class SqliteDatabase(SqliteRecords):
         entries = [encode_entry(placed, now) for placed in tasks]
         return (await self._writes.join(WriteRequest(entries=entries))).changed if entries else 0
 
-    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(
+        self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float, caps: LaneCaps = NO_CAPS
+    ) -> list[Task]:
         if max(free_slots.values(), default=0) <= 0:
             return []
-        reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
+        reply = await self._writes.join(
+            WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until, caps=caps))
+        )
         return [*reply.claimed]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:

@@ -46,6 +46,9 @@ def write(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list
 
 def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
     """Find due tasks and take them."""
+    for lane, cap in claim.caps.items():
+        found = connection.execute(queries.AT_WORK, (lane.value, cap.beyond.value, cap.most)).fetchone()
+        claim = claim.within({lane: found[0]})
     asked = {
         "free_slots": to_json({lane.value: number for lane, number in claim.free_slots.items()}),
         "now": claim.now,
