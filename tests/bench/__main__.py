@@ -18,6 +18,7 @@ COMMANDS = {
     "upload": "the CPU and memory of one large upload in chunks, beside bare httpx",
     "quota": "how much of a quota is used and how often one is refused, beside two plain clients, in virtual time",
     "backfill": "how long a library of 100,000 videos takes against limits, as tasks and by batches, beside what plan says",
+    "plans": "how PostgreSQL carries out each statement over a million rows; fails where one reads a table whole",
     "scale": "how long commands take, and what a night needs, over a library of a million rows; each beside its limit",
     "understanding": "what the local platform understands of talks with known truth, beside plain baselines",
     "startup": "how long short commands take, what each imports, and what its libraries alone need",

@@ -27,7 +27,8 @@ DUE = """
 SELECT asked.entrypoint, asked.lane
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (entrypoint, lane, place)
 CROSS JOIN LATERAL (
-    SELECT FROM pgqueuer WHERE entrypoint = asked.entrypoint AND status = 'queued' AND execute_after < now() LIMIT 1
+    SELECT FROM pgqueuer WHERE entrypoint = asked.entrypoint AND status = 'queued' AND execute_after < now()
+    ORDER BY execute_after LIMIT 1  -- in the order of an index; without, any scan would look as good
 ) AS due
 WHERE asked.lane NOT IN (SELECT scope FROM parked WHERE until > $3)
 ORDER BY asked.place
