@@ -190,6 +190,20 @@ def test_a_clips_vector_goes_with_it() -> None:
     assert db.execute("SELECT seq FROM clip_vectors").fetchall() == [(2,)]
 
 
+def test_what_has_no_vector_is_read_in_pieces_that_end() -> None:
+    """Each clip of an index is named once, also where none of them gets a vector; what is in no index is not."""
+    db = database(*((f"v{n}", f"text {n}", bytes([1, 2])) for n in range(5)))
+    db.execute("CREATE TABLE videos (id TEXT)")
+    db.executemany("INSERT INTO videos VALUES (?)", [(f"v{n}",) for n in range(4)])
+    assert vectors.missing(db, "m", 0, 9) == []
+    seen: list[str] = []
+    after = 0
+    while clips := vectors.missing(db, "another", after, 3):
+        seen += [text for _, text in clips]
+        after = clips[-1][0]
+    assert seen == [f"text {n}" for n in range(4)]
+
+
 def test_all_of_the_words_beat_meaning_and_meaning_beats_a_few_words() -> None:
     """A clip that has words and is near counts once, and is not called near where its words weigh more."""
 

@@ -70,23 +70,30 @@ class MeaningIndex:
         """Make the vectors that are missing, oldest clips first; return when none is."""
         task_status.started()
         begun = await self._ask(["."]) if await self._state.read(vectors.has_clips) else None
+        after = 0
         while begun is not None:
             try:
-                if not await self._make_missing(begun.model):
-                    return
+                last = await self._make_missing(begun.model, after)
             except (StoreError, OSError) as error:
                 _log.error("platform.disk", why=str(error), again_in=RETRY_AFTER)
                 await self._clock.sleep(RETRY_AFTER)
+                continue
+            if last is None:
+                return
+            after = last
 
-    async def _make_missing(self, model: str) -> bool:
-        """Make some vectors; return False where none was missing, or none could be made."""
-        clips = await self._state.read(lambda db: vectors.missing(db, model, _AT_ONCE))
+    async def _make_missing(self, model: str, after: int) -> int | None:
+        """Make some vectors, of clips behind a number; return that of the last.
+
+        None where none was missing, or none could be made.
+        """
+        clips = await self._state.read(lambda db: vectors.missing(db, model, after, _AT_ONCE))
         found = await self._ask([text for _, text in clips]) if clips else None
         if found is None:
-            return False
+            return None
         rows = [(seq, row) for (seq, _), row in zip(clips, found.rows, strict=True)]
         await self._state.write(lambda db: vectors.put(db, found.model, rows), durable=False)
-        return True
+        return clips[-1][0]
 
 
 def keep(db: sqlite3.Connection, video_id: str, found: SentenceVectors | None) -> None:

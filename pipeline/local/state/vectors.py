@@ -45,12 +45,15 @@ def has_clips(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM clips LIMIT 1").fetchone() is not None
 
 
-def missing(db: sqlite3.Connection, model: str, most: int) -> list[tuple[int, str]]:
-    """Return clips of indexes that have no vector of this model: (number, text)."""
+def missing(db: sqlite3.Connection, model: str, after: int, most: int) -> list[tuple[int, str]]:
+    """Return clips of indexes without a vector of this model: (number, text).
+
+    They come in the order of their numbers, from the one behind ``after``.
+    """
     rows = db.execute(
         "SELECT c.seq, c.text FROM clips c LEFT JOIN clip_vectors v ON v.seq = c.seq AND v.model = ?"
-        " WHERE v.seq IS NULL AND c.video_id IN (SELECT id FROM videos) ORDER BY c.seq LIMIT ?",
-        [model, most],
+        " WHERE c.seq > ? AND v.seq IS NULL AND c.video_id IN (SELECT id FROM videos) ORDER BY c.seq LIMIT ?",
+        [model, after, most],
     )
     return [(int(seq), str(text)) for seq, text in rows]
 
