@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from itertools import count
 
-_TEMP = re.compile(r"\..+\.(\d+)-[0-9a-f]{16}\.tmp")
+_TEMP = re.compile(r"\..+\.(?:([0-9a-f]{8})-)?(\d+)-[0-9a-f]{16}\.tmp")  # earlier releases named no machine
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -55,8 +55,13 @@ def make(name: str, within: int) -> bool:
 
 
 def temp_name(name: str) -> str:
-    """Return a temporary name: hidden, not to be guessed, with the writer's process id."""
-    return f".{name}.{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    """Return a temporary name: hidden, not to be guessed, with the writer's machine and process id."""
+    return f".{name}.{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+def _machine() -> str:
+    """Return what tells this machine, or this container, from others that write to the same folder."""
+    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:8]
 
 
 def create(folder: int, temp: str) -> int:
@@ -213,15 +218,18 @@ def leftovers(folder: int, name: str) -> list[str]:
 
 
 def sweep(folder: int, spare: Container[str] = ()) -> None:
-    """Clean up temporary files of dead writers, and those that are an hour old.
+    """Clean up temporary files of this machine's dead writers, and those that are an hour old.
 
-    One folder has one writer at a time, so a file with our own process id is a leftover too: of an earlier failure, or of
-    a killed container in which we had the same number.
+    Nobody can ask after another machine's process here: its number is nobody's, or somebody else's. A folder has one
+    writer at a time on a machine, so a file with our own process id is a leftover too: of an earlier failure, or of a killed
+    container in which we had the same number.
     """
     for name in os.listdir(folder):
         found = _TEMP.fullmatch(name)
-        if found and name not in spare and (_gone(int(found[1])) or _aged(folder, name)):
-            remove(folder, name)
+        if found and name not in spare:
+            ours = found[1] in (None, _machine())
+            if (ours and _gone(int(found[2]))) or _aged(folder, name):
+                remove(folder, name)
 
 
 def _gone(pid: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from tests.simulation.run import Failed, one, quietly
-from tests.simulation.schedule import Schedule, draw
+from tests.simulation.schedule import Schedule, draw, draw_alone, with_hosts
 from tests.simulation.shrink import shrunk
 from tests.simulation.world import World
 
@@ -29,6 +29,7 @@ def main(module: str, draw: Callable[[int], Schedule], world: type[World]) -> in
     parser.add_argument("--verbose", action="store_true", help="tell every request")
     parser.add_argument("--shrink", action="store_true", help="leave out what is not needed to fail")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--hosts", type=int, help="so many machines in every seed, where they may share a database")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30 if given.verbose else 50))
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
@@ -36,7 +37,7 @@ def main(module: str, draw: Callable[[int], Schedule], world: type[World]) -> in
     lives = deaths = requests = repeated = done = lost = forgotten = 0
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
-            schedule = draw(seed)
+            schedule = draw(seed) if given.hosts is None else with_hosts(draw_alone(seed), given.hosts)
             try:
                 told = one(schedule, Path(folder), print if given.verbose else quietly, world)
             except Failed as error:

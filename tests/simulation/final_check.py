@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 #: trouble code -> accidents that explain it, by site or by what happened. Whatever is not here needs no excuse to be a bug.
-_ANY_CALL = ("pay", "read", "chunk", "account", "turn", "disk", "store", "clock", "between")
+_ANY_CALL = ("pay", "read", "chunk", "account", "turn", "disk", "store", "clock", "between", "hosts")
 
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "asset_failed": ("failed",),
@@ -49,7 +49,8 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "no_etag": ("chunk",),
     "rate_limited": ("pay", "read", "chunk"),
     "index_not_listed": ("pay", "read"),
-    "lost_lease": ("turn", "disk", "die before", "die sent", "die answered"),
+    "database_away": ("hosts",),
+    "lost_lease": ("turn", "hosts", "disk", "die before", "die sent", "die answered"),
     "database_locked": ("store",),
     "disk_full": ("disk",),
     "output_trouble": ("disk",),
@@ -137,7 +138,7 @@ class Reckoning:
             thing = world.vendor.things[video.data["media_id"]]
             if thing.data.get("url", thing.name) != (video.data.get("external") or video.data["name"]):
                 raise Broken(f"{video.key} was given the upload of another: {thing}")
-        keys = {entry.key for entry in world.entries(self._night) if isinstance(entry, Item)}
+        keys = {entry.key for entry in world.entries(world.schedule.nights[self._night]) if isinstance(entry, Item)}
         if not keys <= {item.key for item in items}:
             raise Broken(f"lost: {keys - {item.key for item in items}}")
         # What the manifest does not name any more stays as it was left: with old prompts, or as the operator removed it.

@@ -143,8 +143,8 @@ class _Empty:
 class AdoptsNothing(World):
     """What a lost state folder has left in the account is not looked for."""
 
-    def build(self, settings: Any, database: Any, api: Any, clock: Any, rng: Random, adapters: Any) -> RunSession:
-        return super().build(settings, database, _Forgetful(api), clock, rng, adapters)
+    def build(self, settings: Any, shared: Any, api: Any, rng: Random, adapters: Any) -> RunSession:
+        return super().build(settings, shared, _Forgetful(api), rng, adapters)
 
 
 class _ReservesWhatIsExpected(Watched):

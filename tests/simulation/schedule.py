@@ -54,6 +54,7 @@ SITES: dict[str, tuple[float, Sequence[str]]] = {
     "disk": (32, ("full", "failing", "forbidden", "die", "power")),
     "turn": (250, (*DEATHS, "stop", "stop now", "freeze", "steal")),
     "clock": (500, ("jump",)),
+    "hosts": (250, ("die", "freeze", "freeze", "suspend", "pause", "away", "away", "stop")),
     "between": (3, ("cancel", "retry", "cancel and retry", "remove results")),
 }
 _WEIGHTS = {"pay": 9, "read": 4, "chunk": 2, "account": 1, "asset": 2, "answer": 3, "store": 2, "disk": 2, "turn": 7,
@@ -108,6 +109,8 @@ class Schedule:
     habits: Habits
     faults: tuple[Fault, ...]
     one_call: float = 7200.0  #: seconds of a video that one analysis looks at, at most
+    hosts: int = 1  #: machines that work on one database at a time
+    lists: str = "same"  #: what each is given of a night's lines: all of them, a part, or the first all ("one")
 
     @property
     def api(self) -> str:
@@ -122,13 +125,29 @@ class Schedule:
         """Return everything in a few lines."""
         nights = "; ".join(" ".join(f"{line.sort}{line.number}" for line in night) for night in self.nights)
         faults = " ".join(map(str, self.faults)) or "none"
-        return (
-            f"seed {self.seed} api {self.api}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
-        )
+        return f"seed {self.seed} api {self.api} hosts {self.hosts} {self.lists}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
 
 
 def draw(seed: int) -> Schedule:
     """Return the schedule of a seed."""
+    drawn, chance = draw_alone(seed), Random(f"hosts {seed}").random()
+    return with_hosts(drawn, 2 + int(chance * 30)) if chance < 0.1 else drawn
+
+
+def with_hosts(schedule: Schedule, hosts: int) -> Schedule:
+    """Return the same for several machines, with what may happen to one of them; where they may share: not on v1.2."""
+    if schedule.api == "v1.2" or hosts < 2:
+        return schedule
+    rng, count = Random(f"hosts of {schedule.seed}"), len(schedule.nights[0])
+    number = rng.choice((1, 2, 3, 5, 8))
+    faults = [_drawn(rng, "hosts", count, rng.choice(SITES["hosts"][1])) for _ in range(number)]
+    sections = {name: section for name, section in schedule.sections.items() if name != "queries"}
+    lists = rng.choice(("same", "split", "one"))
+    return replace(schedule, hosts=hosts, lists=lists, sections=sections, faults=(*schedule.faults, *faults))
+
+
+def draw_alone(seed: int) -> Schedule:
+    """Return the schedule of a seed for one machine."""
     rng = Random(seed)
     api = rng.choice(("v1.3", "v1.3", "v1.2"))
     count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
@@ -292,4 +311,8 @@ def _size(rng: Random, what: str) -> float:
         "freeze": (5.0, 70.0, 400.0), "steal": (130.0, 400.0), "busy": (1.0, 3.0, 8.0), "full": (1.0, 10.0),
         "vanish": (0.0, 20.0), "late": (8.0, 30.0, 170.0, 600.0), WALL: (30.0, 400.0, 4_000.0, 40_000.0, 100_000.0),
     }  # fmt: skip
+    sizes |= {
+        **dict.fromkeys(("suspend", "pause"), (30.0, 130.0, 400.0, 3600.0)),
+        "away": (5.0, 70.0, 130.0, 400.0, 700.0),
+    }
     return rng.choice(sizes[what]) if what in sizes else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any, Literal, NamedTuple
@@ -15,7 +16,7 @@ from pipeline.core.model import Lane, Placed, Selection, State, Task
 from pipeline.ports.sink import OutFile, Sink
 from pipeline.ports.store import NO_CAPS, Applied, ApplyAnswer, LaneCaps
 from tests.simulation.ledger import Broken
-from tests.simulation.wire import Accidents, Life
+from tests.simulation.wire import LIFE, Accidents, Life
 from tests.support.disk import File, Folder, MemoryDisk
 from tests.support.memory_database import MemoryDatabase
 
@@ -38,6 +39,8 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     "batch": {"gather": "", "submit": "look await split", "look": "submit await split", "await": "split", "split": ""},
     "indexing": {"price": "submit find await", "submit": "find await price", "find": "await submit price", "await": ""},
 }  # fmt: skip
+
+FIRST_PID = 100_000
 
 _ENDS = (State.PENDING, State.DONE, State.FAILED, State.HELD)
 
@@ -237,6 +240,7 @@ class Reach:
             result = await found(*args, **kwargs)
             await anyio.lowlevel.cancel_shielded_checkpoint()  # a commit is shielded, too
             self._life.check()
+            self._answered(name)
             return result
 
         return reached
@@ -247,6 +251,9 @@ class Reach:
     async def news(self) -> None:
         """Hear of nobody: each life is alone."""
         await anyio.sleep_forever()
+
+    def _answered(self, name: str) -> None:
+        """Hand the answer on."""
 
     def _trouble(self) -> None:
         fault = self._accidents.next("store")
@@ -287,6 +294,22 @@ class WatchedDisk(MemoryDisk):
     def __init__(self, mount: str) -> None:
         super().__init__(mount)
         self._allowed: dict[str, set[bytes]] = {}
+
+    def uname(self) -> Any:
+        """Return the machine whose process asks."""
+        life, real = LIFE.get(), os.uname()
+        name = life.machine.name if life is not None else ""
+        return os.uname_result((real[0], name or real[1], *real[2:]))
+
+    def getpid(self) -> int:
+        """Return a number for each process, where there are several at a time."""
+        life = LIFE.get()
+        return FIRST_PID + life.number if life is not None and life.machine.name else os.getpid()
+
+    def kill(self, pid: int, number: int) -> None:
+        """Know the process that asks, and no other of its machine: it was there before."""
+        if pid != self.getpid():
+            raise ProcessLookupError
 
     def allow(self, folder: str, files: Sequence[OutFile]) -> None:
         """Note what may be seen from now on."""

@@ -13,7 +13,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -22,10 +22,14 @@ import httpx
 
 from tests.simulation.schedule import WALL, Fault
 from tests.simulation.vendor import Asked, Reply, Vendor, refused
+from tests.support.clock import Held
 from tests.support.fakes import Crash
 
 #: Our own key of the question that is being asked in this task, for the ledger of an API that has no field for it.
 KEY: ContextVar[str] = ContextVar("key", default="")
+
+#: Whose task is running; nobody's, outside of all processes.
+LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
 _REAL: tuple[Any, Any] = httpx.AsyncHTTPTransport, httpx.create_ssl_context
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: there is no socket
@@ -73,6 +77,15 @@ class Accidents:
 
 
 @dataclass
+class Machine:
+    """Where processes live, one at a time."""
+
+    name: str = ""  #: of the host; empty: there is no other
+    skew: float = 0.0  #: seconds by which its wall clock is ahead of true time
+    stood: float = 0.0  #: seconds for which all its clocks have stood still
+
+
+@dataclass
 class Life:
     """One process: once dead, nothing that it does reaches the world."""
 
@@ -82,15 +95,22 @@ class Life:
     wall: Callable[[], float] = float  #: epoch seconds by its machine's clock
     task: asyncio.Task[Any] | None = None
     session: Any = None
+    machine: Machine = field(default_factory=Machine)
     turns: int = 0
     requests: int = 0
-    notes: list[str] = field(default_factory=list)
+    held: Held | None = None  #: while it is frozen
+    away_until: float = 0.0  #: by the world's time: no answer of the database comes through
+    answer_lost: bool = False  #: its next call is carried out, but the answer does not come through
+    context: Context | None = None  #: of its first task
+    heard: asyncio.Event | None = None  #: of others that have written
 
     def die(self) -> None:
         """End everything, wherever it is."""
         self.dead = True
         if self.task is not None:
             self.task.cancel()
+        if self.held is not None:
+            self.held.let_go()
 
     def check(self) -> None:
         """Raise Crash after death."""

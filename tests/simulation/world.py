@@ -10,25 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-import anyio
 from pydantic import SecretStr
 
 from pipeline.app.items.ask_again import AskAgain
 from pipeline.app.runs.session import RunSession
 from pipeline.app.upkeep.prune import Pruning
+from pipeline.app.wiring.agreement import deciding_settings
 from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.database import ALONE, RunDatabase, join_hosts
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ReelmillError
 from pipeline.core.lifecycle import Policy, lost
 from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.engine.hosts import RUN
 from pipeline.ingest.ending.note import note_recalls
 from pipeline.ports.source import Item
 from pipeline.ports.source import ManifestLine as Words
@@ -37,13 +41,14 @@ from pipeline.ports.video_api import Ceilings, NewUpload, Question
 from pipeline.sink.disk import DiskSink
 from pipeline.views import BadLine, RunReport
 from tests.simulation.final_check import Reckoning
+from tests.simulation.hosts import Hosts, MortalClock
 from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.schedule import CLIPS, LOSSES, Fault, Line, Schedule
 from tests.simulation.vendor import Vendor
 from tests.simulation.vendor_v1_2 import VendorV12
 from tests.simulation.vendor_v1_3 import VendorV13, base_of
-from tests.simulation.watch import Reach, SinkReach, Watched, WatchedDisk
-from tests.simulation.wire import KEY, Accidents, Life, Wire, wired
+from tests.simulation.watch import SinkReach, Watched, WatchedDisk
+from tests.simulation.wire import KEY, LIFE, Accidents, Life, Machine, Wire, wired
 from tests.support.clock import EPOCH, VirtualClock, VirtualLoop
 from tests.support.fakes import Crash, FakeSource
 
@@ -55,6 +60,7 @@ TURNS = 400_000  #: of the loop in one life
 REQUESTS = 6_000  #: in one life
 QUIET = 8  #: runs until nothing changes any more
 LEASE = 120.0
+AT_THE_START = 60.0  #: seconds for which a database that does not answer is waited for by who opens it
 
 
 def clips(folder: Path) -> list[Path]:
@@ -67,22 +73,6 @@ def clips(folder: Path) -> list[Path]:
             place.write_bytes(f"content {number}".encode() * (700 if number >= CLIPS - 2 else 4))
         made.append(path)
     return made
-
-
-class MortalClock(VirtualClock):
-    """The clock of one life: nobody wakes after death."""
-
-    def __init__(self, world: World, life: Life) -> None:
-        super().__init__()
-        self._world, self._life = world, life
-
-    def now(self) -> float:
-        return super().now() + self._world.skew
-
-    async def sleep(self, seconds: float) -> None:
-        self._life.check()
-        await anyio.sleep(seconds)
-        self._life.check()
 
 
 class Labelled:
@@ -122,8 +112,8 @@ class World:
     """Everything that outlives a process."""
 
     def __init__(self, schedule: Schedule, folder: Path, clips: Sequence[Path], note: Callable[[str], None]) -> None:
-        self.schedule, self.folder, self._clips, self._tell = schedule, folder, clips, note
-        self.skew = 0.0
+        self.schedule, self.folder, self._clips, self.tell = schedule, folder, clips, note
+        self.hosts = Hosts(self, schedule)
         self.greedy = False  #: the platform counts more tokens than a request allows
         self.rng = Random(f"world {schedule.seed}")
         self.accidents = Accidents(schedule.faults)
@@ -135,7 +125,9 @@ class World:
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)
         self.vendor.one_call = schedule.one_call
-        self.life = Life(dead=True)
+        self.life = Life(dead=True)  #: the newest
+        self.living: list[Life] = []
+        self._on_the_wire: ExitStack | None = None
         self.lives = self.deaths = self.requests = 0
         self._full = 0
         self._clocks = self.accidents.clocks()
@@ -162,19 +154,18 @@ class World:
         """Return the disk of this world; planted faults bring another."""
         return WatchedDisk(mount)
 
-    def build(
-        self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, adapters: Adapters
-    ) -> RunSession:
+    def build(self, settings: Settings, shared: RunDatabase, api: Any, rng: Random, adapters: Adapters) -> RunSession:
         """Put one process together; planted faults build it otherwise."""
-        return RunSession(make_run_plan(settings), database, api, clock, rng, adapters)
+        return RunSession(make_run_plan(settings), shared.database, api, shared.clock, rng, adapters, shared.company)
 
     # ------------------------------------------------------------------------------------------------------- telling
 
     def note(self, text: str) -> None:
         """Note what happens, with the time."""
-        line = f"{self.loop.time():10.3f} {text}"
+        life = LIFE.get()
+        line = f"{self.loop.time():10.3f} {f'{life.machine.name} ' if life and life.machine.name else ''}{text}"
         self._digest.update(line.encode())
-        self._tell(line)
+        self.tell(line)
 
     @property
     def loop(self) -> VirtualLoop:
@@ -188,55 +179,59 @@ class World:
         return asyncio.get_running_loop().time()
 
     def wall(self) -> float:
-        """Return epoch seconds by the machine's clock."""
-        return EPOCH + self.elapsed() + self.skew
+        """Return epoch seconds by the clock that stands in the database: the machine's, or of the server that all share."""
+        return EPOCH + self.elapsed() + (self.hosts.machines[0].skew if self.schedule.hosts == 1 else 0.0)
 
     # ------------------------------------------------------------------------------------------------------ accidents
 
     def _pulse(self) -> None:
-        life = self.life
-        if life.dead:
+        living = [life for life in self.living if not life.dead]
+        if not living:
             return
-        life.turns += 1
-        if life.turns > TURNS or life.requests > REQUESTS:
-            raise Broken(f"no end: {life.turns} turns, {life.requests} requests in one life")
+        for life in living:
+            life.turns += 1
+            if life.turns > TURNS * self.schedule.hosts or life.requests > REQUESTS:
+                raise Broken(f"no end: {life.turns} turns, {life.requests} requests in one life")
         while self._clocks and not self.accidents.calm and self._clocks[0].at <= self.loop._virtual:
             jump = self._clocks.pop(0)
             self.accidents.fired.append(jump)
-            self.skew += jump.size
-            self._tell(f"           clock jumps by {jump.size:g}")
-        fault = self.accidents.next("turn")
-        if fault is not None:
-            self._befall(fault, life)
+            self.hosts.victim(living).machine.skew += jump.size
+            self.tell(f"           clock jumps by {jump.size:g}")
+        for site in ("turn", "hosts") if self.schedule.hosts > 1 else ("turn",):
+            fault = self.accidents.next(site)
+            living = [life for life in self.living if not life.dead]
+            if fault is not None and living:
+                self._befall(fault, self.hosts.victim(living))
 
     def _befall(self, fault: Fault, life: Life) -> None:
-        self._tell(f"           {fault}")
+        self.tell(f"           {fault} {life.machine.name}".rstrip())
         if fault.what == "die":
             life.die()
         elif fault.what == "power":
-            self._power(life)
+            self._power()
         elif fault.what in LOSSES:
-            life.die()
             self._lose(fault.what)
-        elif life.session is not None and fault.what.startswith("stop"):
-            now = fault.what == "stop now"
-            life.session.components.pool.stop(now=now)
-            life.session.queries.stop(now=now)
-        elif life.session is not None and fault.what == "time up":
-            life.session.components.pool.stop(time_up=True)
-            life.session.queries.stop()
+        elif fault.what in ("stop", "stop now", "time up"):
+            if life.context is not None and life.held is None:
+                life.context.run(_stop, life, now=fault.what == "stop now", time_up=fault.what == "time up")
+        elif self.schedule.hosts > 1:
+            self.hosts.befall(fault, life)
         elif fault.what in ("freeze", "steal"):
             self.loop.jump(fault.size)
             if fault.what == "steal":
                 self._steal()
 
-    def _power(self, life: Life) -> None:
-        life.die()
+    def _power(self) -> None:
+        """Fail: what all machines and the disk hang on."""
+        for life in self.living:
+            life.die()
         self.disk.fail(self.rng)
         self.disk.check()
 
     def _lose(self, what: str) -> None:
         """Remove the state folder, and with "all" the output folder as well."""
+        for life in self.living:
+            life.die()
         self.databases.append(self.new_database())
         self.ledger.rounds.clear()  # what an operator had asked again went with it
         for name in sorted(self.disk.root.names) if what == "lose all" else ():
@@ -249,23 +244,25 @@ class World:
             at_once(self.database.apply(Applied(task, move, task.lane, task.rank, by_holder=False), self.wall()))
 
     def _disk_event(self, what: str) -> None:
-        self.life.check()
+        life = LIFE.get() or self.life
+        life.check()
         fault = self.accidents.next("disk")
         if fault is not None and fault.what == "die":
-            self.life.die()
+            life.die()
         elif fault is not None and fault.what == "power":
-            self._power(self.life)
+            life.die()
+            self._power()
         elif fault is not None:
             self._full, self._errno = int(fault.size) or 1, _ERRNO[fault.what]
-        self.life.check()
+        life.check()
         if self._full > 0 and not what.endswith("done") and not self.accidents.calm:
             self._full -= 1
             raise OSError(self._errno, "an accident")
 
     # ---------------------------------------------------------------------------------------------------------- lives
 
-    def settings(self, night: int, calm: bool) -> Settings:
-        """Return the configuration of a night; in the calm nobody is short of money."""
+    def settings(self, night: int, calm: bool, host: str = "") -> Settings:
+        """Return the configuration of a night, on a host; in the calm nobody is short of money."""
         sections: dict[str, Any] = {**self.schedule.sections}
         if self.schedule.prompts[night]:
             given = sections["jobs"].get("settings", {})
@@ -274,13 +271,15 @@ class World:
         if calm:
             sections.pop("budget", None)
             sections.pop("queries", None)
-        run = {**sections["run"], "state": self.folder / "state", "output": self.folder / "out"}
+        run = {**sections["run"], "state": self.folder / "state" / host, "output": self.folder / "out"}
+        if host:
+            sections["cluster"] = {"host": host}
         made = Settings.model_validate({**sections, "run": run})
         return made.model_copy(update={"api_key": SecretStr("a-key-for-no-platform")})
 
-    def entries(self, night: int) -> list[Item | BadLine]:
-        """Return a night's lines as the manifest reader hands them on."""
-        return [self._entry(line) for line in self.schedule.nights[night]]
+    def entries(self, lines: Iterable[Line]) -> list[Item | BadLine]:
+        """Return lines as the manifest reader hands them on."""
+        return [self._entry(line) for line in lines]
 
     def _entry(self, line: Line) -> Item | BadLine:
         place = f"list.txt:{line.number}"
@@ -296,23 +295,56 @@ class World:
         words = Words(str(path), place, title=line.title, prompt=line.prompt)
         return Item(f"file:{path}", "file", str(path), words)
 
-    async def live(self, night: int, *, calm: bool = False) -> RunReport | ReelmillError | None:
-        """Be one process; return its report, the error that ended it, or None if it died."""
+    async def live(
+        self, night: int, *, calm: bool = False, machine: Machine | None = None, lines: Sequence[Line] | None = None
+    ) -> RunReport | ReelmillError | None:
+        """Be one process; return its report, the error that ended it, or None if it died.
+
+        ``lines``: what of the night's list this one is given; None: all of it.
+        """
         self.lives += 1
-        self.life = life = Life(state=len(self.databases) - 1, number=self.lives, wall=self.wall)
+        life = Life(state=len(self.databases) - 1, number=self.lives, machine=machine or self.hosts.machines[0])
+        life.wall = MortalClock(self, life).now
+        self.life = life
         self.ledger.began += [self.vendor.now()] * (len(self.databases) - len(self.ledger.began))
-        settings = self.settings(night, calm)
+        settings = self.settings(night, calm, life.machine.name)
         self.ledger.wishes = self.schedule.nights[night], self.schedule.prompts[night]
-        body = self._process(life, settings, self.entries(night), Random(f"{self.schedule.seed} life {self.lives}"))
-        life.task = asyncio.get_running_loop().create_task(body)
-        self.loop.pulse = self._pulse
-        await asyncio.wait({life.task})
-        self.loop.pulse = _nothing
+        entries = self.entries(self.schedule.nights[night] if lines is None else lines)
+        body = self._process(life, settings, entries, Random(f"{self.schedule.seed} life {self.lives}"))
+        with self._wired():
+            self.living.append(life)
+            life.task = asyncio.get_running_loop().create_task(body)
+            self.loop.pulse = self._pulse
+            await asyncio.wait({life.task})
+            self.living.remove(life)
+            self.loop.pulse = self._pulse if self.living else _nothing
         self.requests += life.requests
         died, life.dead = life.dead, True
-        return self._ended(life.task, died)
+        return self._ended(life, died)
 
-    def _ended(self, task: asyncio.Task[RunReport], died: bool) -> RunReport | ReelmillError | None:
+    @contextmanager
+    def _wired(self) -> Iterator[None]:
+        """Let httpx and the sink reach this world for as long as anybody lives."""
+        if self._on_the_wire is None:
+            self._on_the_wire = ExitStack()
+            self._on_the_wire.enter_context(wired(self._wire))
+            self._on_the_wire.enter_context(self.disk.mounted())
+        try:
+            yield
+        finally:
+            if not self.living:
+                self._on_the_wire.close()
+                self._on_the_wire = None
+
+    def _wire(self) -> Wire:
+        """Return the wire of the life whose task is running."""
+        life = LIFE.get()
+        assert life is not None
+        return Wire(self.vendor, self.accidents, life, self.rng, self.note)
+
+    def _ended(self, life: Life, died: bool) -> RunReport | ReelmillError | None:
+        task = life.task
+        assert task is not None
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         for each in _leaves(error):
             if isinstance(each, Broken):
@@ -326,7 +358,7 @@ class World:
             return error
         if error is not None:
             raise Broken(f"the run ended with {error!r}: {list(_leaves(error))}") from error
-        report = task.result()
+        report: RunReport = task.result()
         self.note(f"exit {report.exit_code} {dict(report.items)} {report.note}")
         most = self.schedule.sections.get("budget", {}).get("max_usd_per_run")
         # After a jump of the clock, what earlier runs have spent may be dated after this one's start.
@@ -338,25 +370,40 @@ class World:
     async def _process(
         self, life: Life, settings: Settings, entries: Iterable[Item | BadLine], rng: Random
     ) -> RunReport:
-        clock = MortalClock(self, life)
-        database: Any = Reach(self.database, life, self.accidents)
-        with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
+        LIFE.set(life)
+        life.context = copy_context()
+        async with self._opened(life, settings) as shared:
+            database, clock = shared.database, shared.clock
             async with open_platform(make_run_plan(settings), database, clock, rng) as api:
                 if self.schedule.api == "v1.3":
                     longest = self.schedule.one_call
                     api.ceilings = Ceilings(direct_bytes=DIRECT, window_seconds=longest)  # type: ignore[misc]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
-                life.session = self.build(settings, database, Labelled(api), clock, rng, adapters)
+                life.session = self.build(settings, shared, Labelled(api), rng, adapters)
                 report: RunReport = await life.session.run(iter(list(entries)))
                 return report
+
+    @asynccontextmanager
+    async def _opened(self, life: Life, settings: Settings) -> AsyncIterator[RunDatabase]:
+        """Open the database: alone, or among others, as the product does."""
+        clock, database = MortalClock(self, life), self.hosts.reach(life)
+        if not life.machine.name:
+            yield RunDatabase(database, clock, ALONE)
+            return
+        settings.run.state.mkdir(parents=True, exist_ok=True)
+        patience = min(settings.store.patience, AT_THE_START)
+        async with join_hosts(settings, database, clock, RUN, patience) as shared:
+            assert shared.company.presence is not None
+            await shared.company.presence.agree(deciding_settings(make_run_plan(settings)))
+            yield shared
 
     # --------------------------------------------------------------------------------------------------------- nights
 
     async def go(self) -> Told:
         """Live through everything; raise Broken where a promise is."""
         for night in range(len(self.schedule.nights)):
-            await self._night(night)
+            await (self._night(night) if self.schedule.hosts == 1 else self.hosts.night(night))
             self.loop.jump(86_400 - 3600 * night)
         last = len(self.schedule.nights) - 1
         self.accidents.calm = True
@@ -380,7 +427,7 @@ class World:
             report = await self.live(night)
             fault = self.accidents.next("between")
             if fault is not None:
-                await self._operator(fault, night)
+                await self.operator(fault, night)
             if isinstance(report, RunReport):
                 if report.exit_code in (0, 3, 5):
                     return
@@ -388,12 +435,14 @@ class World:
                     self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
             self.loop.jump(self.rng.choice((1.0, 1.0, 1.5, 20.0, 300.0)))
 
-    async def _operator(self, fault: Fault, night: int) -> None:
+    async def operator(self, fault: Fault, night: int) -> None:
         what = fault.what
         self.note(f"operator: {what}")
         items = await self.database.tasks(Selection(kinds=("item",)))
         if what in LOSSES:
             self._lose(what)
+        elif self.living and what in ("remove results", "prune"):
+            self.note("others are at work")
         elif what == "remove results":
             folders = [name for name in sorted(self.disk.root.names) if "--" in name]
             if folders:
@@ -424,13 +473,17 @@ class World:
 
     async def _again(self, item: Task, night: int) -> None:
         """Have a finished item asked again, whatever stands in its way."""
-        asker = AskAgain(make_run_plan(self.settings(night, calm=False)), self.database, MortalClock(self, self.life))
+        asker = AskAgain(make_run_plan(self.settings(night, calm=False)), self.database, self.operator_clock())
         found = await asker.look([item.key], [])
         await asker.set()
         if found.jobs:
             (video,) = await self.database.tasks(Selection(kinds=("video",), keys=(item.subject,)))
             self.ledger.rounds[video.data.get("external") or base_of(video.data.get("name", ""))] += 1
         self.note(f"again: {[(row.jobs, row.already, row.left) for row in found.rows]}")
+
+    def operator_clock(self) -> VirtualClock:
+        """Return the clock that stands in the database."""
+        return MortalClock(self, Life(machine=self.hosts.machines[0] if self.schedule.hosts == 1 else Machine()))
 
     async def _command(self, verb: Any, item: Task) -> None:
         await self._excuse(item.subject)
@@ -453,6 +506,12 @@ class World:
             if task.state is State.HELD:
                 data = videos[task.subject or task.key].data
                 self.ledger.excused.add(data.get("external") or base_of(data.get("name", "")))
+
+
+def _stop(life: Life, *, now: bool, time_up: bool) -> None:
+    if life.session is not None:
+        life.session.components.pool.stop(now=now, time_up=time_up)
+        life.session.queries.stop(now=now)
 
 
 def _nothing() -> None:

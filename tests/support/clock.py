@@ -8,9 +8,11 @@ on sockets needs real time, so tests that use them run on the ordinary loop.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import selectors
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Any, TypeVar
 
 import anyio
@@ -44,8 +46,43 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
+class Held:
+    """Some of a loop's callbacks, which stand still while the others go on: a process that is frozen."""
+
+    def __init__(self, loop: VirtualLoop, belongs: Callable[[Context], bool]) -> None:
+        self._loop, self._belongs = loop, belongs
+        self._ready = [each for each in loop._ready if belongs(each._context)]
+        self._timers = [each for each in loop._scheduled if belongs(each._context)]
+        loop._put(
+            [each for each in loop._ready if each not in self._ready],
+            [each for each in loop._scheduled if each not in self._timers],
+        )
+        for timer in self._timers:
+            timer._scheduled = False
+
+    def takes(self, handle: asyncio.Handle) -> bool:
+        """Take in a callback that becomes ready, if it is one of these."""
+        mine = self._belongs(handle._context)  # type: ignore[attr-defined]
+        self._ready += [handle] if mine else []
+        return mine
+
+    def let_go(self, later: float = 0.0) -> None:
+        """Let them go on; ``later``: seconds by which their timers have stood still, too."""
+        if self not in self._loop.held:
+            return
+        self._loop.held.remove(self)
+        timers = [each for each in self._timers if not each.cancelled()]
+        for timer in timers:
+            timer._when += later
+            timer._scheduled = True
+        self._loop._put([*self._loop._ready, *self._ready], [*self._loop._scheduled, *timers])
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time is a number."""
+
+    _ready: Any
+    _scheduled: list[Any]
 
     def __init__(self) -> None:
         selector = _JumpingSelector()
@@ -54,7 +91,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.pulse: Callable[[], None] = (
             _nothing  #: called once a turn, before anything else: for accidents of all sorts
         )
+        self.held: list[Held] = []
         super().__init__(selector)
+
+    def hold(self, belongs: Callable[[Context], bool]) -> Held:
+        """Let all callbacks stand still whose context is such; only from ``pulse``."""
+        held = Held(self, belongs)
+        self.held.append(held)
+        return held
+
+    def call_soon(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+        handle = super().call_soon(*args, **kwargs)
+        if self.held and any(held.takes(handle) for held in self.held):
+            self._ready.pop()
+        return handle
+
+    def _put(self, ready: list[Any], timers: list[Any]) -> None:
+        self._ready.clear()
+        self._ready.extend(ready)
+        self._scheduled[:] = timers
+        heapq.heapify(self._scheduled)
 
     def time(self) -> float:
         return self._virtual

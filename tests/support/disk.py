@@ -191,6 +191,8 @@ class MemoryDisk:
         where = self._folder(dst_dir_fd)
         assert self._folder(src_dir_fd) is where
         self.watch(f"disk.rename {new}")
+        if old not in where.names:
+            raise _error(errno.ENOENT)
         where.change({old: None, new: where.names[old]})
         self.shown(where, new)
         self.watch(f"disk.rename {new} done")

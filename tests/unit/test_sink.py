@@ -495,6 +495,24 @@ async def test_leftovers_of_the_dead_are_swept_and_of_the_living_kept(tmp_path: 
     assert sorted(os.listdir(home)) == [".a.md.tmp", "a.md"]
 
 
+@pytest.mark.asyncio
+async def test_what_another_machine_is_writing_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts share a results folder: a process that nobody knows here may be at work there. An hour later it is not."""
+    here = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((here[0], "another", *here[2:])))
+    theirs = atomic.temp_name("results.jsonl").replace(f"-{os.getpid()}-", f"-{finished()}-")
+    monkeypatch.undo()
+    ours = atomic.temp_name("results.jsonl").replace(f"-{os.getpid()}-", f"-{finished()}-")
+    for name in (theirs, ours):
+        (tmp_path / name).touch()
+    with atomic.opened(str(tmp_path)) as root:
+        atomic.sweep(root)
+        assert os.listdir(tmp_path) == [theirs]
+        os.utime(tmp_path / theirs, (1, 1))
+        atomic.sweep(root)
+    assert os.listdir(tmp_path) == []
+
+
 WRITER = """
 import anyio, json, sys
 from pathlib import Path

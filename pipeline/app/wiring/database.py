@@ -111,29 +111,44 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
             yield RunDatabase(database, SystemClock())
     else:
         why = _why_alone(settings) if duty.role != "submit" else ""  # which pays nothing
-        clock = ServerClock(SystemClock())
         try:
             patience = min(settings.store.patience, _AT_THE_START)
             async with _open_shared(address, "alone" if why else "beside", settings.store.engine, patience) as database:
                 with told_as_configuration():
-                    await retry_while_away(partial(_look, database, clock), SystemClock(), patience)
-                    await _refuse_moved(database, address)
-                    presence = await new_presence(settings, database, clock, duty)
-                    arrive = presence.visit if duty.role == "submit" else presence.join
-                    await retry_while_away(arrive, SystemClock(), patience)
-                database.serve(presence.name)
-                try:
-                    yield RunDatabase(
-                        database, clock, Company(presence, partial(_keep_time, database, clock), database.know)
-                    )
-                finally:
-                    if duty.role != "submit":
-                        with anyio.CancelScope(shield=True):
-                            await presence.leave()
+                    await retry_while_away(partial(_refuse_moved, database, address), SystemClock(), patience)
+                async with join_hosts(settings, database, SystemClock(), duty, patience) as shared:
+                    yield shared
         except Busy as busy:
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
             ) from None
+
+
+@asynccontextmanager
+async def join_hosts(
+    settings: Settings, database: PostgresDatabase, machine: Clock, duty: Duty, patience: float
+) -> AsyncIterator[RunDatabase]:
+    """Be among the hosts of an open database, by its time.
+
+    ``machine``: this one's own clock. ``patience``: seconds for which the database is waited for.
+
+    Raises:
+        Busy: this host is at work elsewhere.
+        ConfigError: another host has this one's name, or the database does not answer.
+    """
+    clock = ServerClock(machine)
+    with told_as_configuration():
+        await retry_while_away(partial(_look, database, clock), machine, patience)
+        presence = await new_presence(settings, database, clock, duty)
+        arrive = presence.visit if duty.role == "submit" else presence.join
+        await retry_while_away(arrive, machine, patience)
+    database.serve(presence.name)
+    try:
+        yield RunDatabase(database, clock, Company(presence, partial(_keep_time, database, clock), database.know))
+    finally:
+        if duty.role != "submit":
+            with anyio.CancelScope(shield=True):
+                await presence.leave()
 
 
 async def own_host_name(settings: Settings) -> str:

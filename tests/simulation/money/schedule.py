@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from tests.simulation.schedule import CALL_DEATHS, HIDDEN, LATE, LOSSES, Fault, Schedule, draw
+from tests.simulation.schedule import CALL_DEATHS, HIDDEN, LATE, LOSSES, Fault, Schedule, draw_alone
 from tests.support.clock import EPOCH
 
 DAY = 86_400.0
@@ -33,7 +33,7 @@ class MoneySchedule(Schedule):
 
 def draw_money(seed: int) -> MoneySchedule:
     """Return the schedule of a seed: that of the same seed, with less to do and more to pay."""
-    rng, base = Random(f"money {seed}"), draw(seed)
+    rng, base = Random(f"money {seed}"), draw_alone(seed)
     runs = rng.choice((2, 3, 4, 6))
     lines = [tuple(line for line in night if line.sort != "youtube") for night in base.nights]
     nights = tuple(lines[min(number, len(lines) - 1)] for number in range(runs))
