@@ -125,7 +125,10 @@ class Schedule:
         """Return everything in a few lines."""
         nights = "; ".join(" ".join(f"{line.sort}{line.number}" for line in night) for night in self.nights)
         faults = " ".join(map(str, self.faults)) or "none"
-        return f"seed {self.seed} api {self.api} hosts {self.hosts} {self.lists}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
+        return (
+            f"seed {self.seed} api {self.api} hosts {self.hosts} {self.lists}\n  nights {nights}\n"
+            f"  {self.habits}\n  {self.sections}\n  faults {faults}"
+        )
 
 
 def draw(seed: int) -> Schedule:

@@ -90,6 +90,10 @@ class Watched(MemoryDatabase):
         """Return what our own ledger says that analyses cost, settled or at most."""
         return sum((float(row[2]) for row in self._spends.values() if row[1] == "analyze"), 0.0)
 
+    def spent_in(self, run: str) -> float:
+        """Return what our own ledger says that a run cost."""
+        return sum((float(row[2]) for row in self._spends.values() if row[9] == run), 0.0)
+
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
         changed = await super().submit(tasks, now)
         before, after = self._change()

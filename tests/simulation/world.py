@@ -363,8 +363,9 @@ class World:
         most = self.schedule.sections.get("budget", {}).get("max_usd_per_run")
         # After a jump of the clock, what earlier runs have spent may be dated after this one's start.
         told_right = not self.greedy and not any(fault.site == "clock" for fault in self.accidents.fired)
-        if most is not None and told_right and report.usd > most + 1e-9 and not self.accidents.calm:
-            raise Broken(f"a run with {most:.2f} USD to spend has spent {report.usd:.2f}")
+        usd = report.usd if self.schedule.hosts == 1 else self.database.spent_in(report.run_id)  # hosts are told of all
+        if most is not None and told_right and usd > most + 1e-9 and not self.accidents.calm:
+            raise Broken(f"a run with {most:.2f} USD to spend has spent {usd:.2f}")
         return report
 
     async def _process(
