@@ -55,12 +55,18 @@ def make(name: str, within: int) -> bool:
 
 
 def temp_name(name: str) -> str:
-    """Return a temporary name: hidden, not to be guessed, with the writer's machine and process id."""
+    """Return a temporary name, hidden and not to be guessed.
+
+    It names the writer's machine and process.
+    """
     return f".{name}.{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
 
 
 def _machine() -> str:
-    """Return what tells this machine, or this container, from others that write to the same folder."""
+    """Return what tells this machine, or container, from others.
+
+    They write to the same folder.
+    """
     return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:8]
 
 
@@ -218,11 +224,11 @@ def leftovers(folder: int, name: str) -> list[str]:
 
 
 def sweep(folder: int, spare: Container[str] = ()) -> None:
-    """Clean up temporary files of this machine's dead writers, and those that are an hour old.
+    """Clean up temporary files of dead writers, and those an hour old.
 
-    Nobody can ask after another machine's process here: its number is nobody's, or somebody else's. A folder has one
-    writer at a time on a machine, so a file with our own process id is a leftover too: of an earlier failure, or of a killed
-    container in which we had the same number.
+    Of the dead, only this machine's: nobody can ask here after the process of another. A folder has one writer at a time
+    on a machine, so a file with our own process id is a leftover too: of an earlier failure, or of a killed container in
+    which we had the same number.
     """
     for name in os.listdir(folder):
         found = _TEMP.fullmatch(name)
