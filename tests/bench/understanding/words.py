@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.local.analysis.plugins.meaning.encoder import unit_rows
 from pipeline.local.analysis.text.centrality import Floats
 from pipeline.local.analysis.text.content_summary import ContentSummary, Vectors
+from pipeline.local.analysis.text.quoting import leans
 from pipeline.local.analysis.text.sentences import Sentence
 from tests.bench.understanding import measures
 from tests.bench.understanding.search import installed_encoder
@@ -41,6 +42,7 @@ def report() -> None:
     for kind, found in kinds.items() if vectors is not None else ():
         _chapters(f"{kind}: meaning", found, vectors)
     _digests(unseen, vectors)
+    _faults()
     _read(load_texts())
     print(f"\n{time.process_time() - began:.1f} s of CPU time")
 
@@ -122,6 +124,25 @@ def _scores(text: TalkText, talk: Talk, draws: Sequence[Sequence[Sentence]]) -> 
         covered = len(measures.sections_of((s.start for s in draw), talk.borders)) / count
         each.append([keys, covered, measures.rouge(joined, text.summary), measures.rouge(joined, text.summary, 2)])
     return [fmean(column) for column in zip(*each, strict=True)]
+
+
+def _faults() -> None:
+    """Print how many quotes, headlines and titles have a fault that a reader would see at once."""
+    quotes: list[bool] = []
+    headlines: list[bool] = []
+    titles: list[bool] = []
+    for talk in talks():
+        summary = ContentSummary(talk.content(), name="talk 12.mp4")
+        quotes += [leans(each.text, summary.language) for each in summary.key_sentences(6)]
+        headlines += [highlight.headline.endswith("…") for highlight in summary.highlights()]
+        titles += [" " not in chapter.title for chapter in summary.chapters()]
+    print()
+    for what, found in (
+        ("quotes that open with a pronoun for something before them", quotes),
+        ("headlines that are cut", headlines),
+        ("titles of one word", titles),
+    ):
+        print(f"{sum(found)} of {len(found)} {what}")
 
 
 def _read(texts: Sequence[TalkText]) -> None:
