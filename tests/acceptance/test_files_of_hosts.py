@@ -36,8 +36,8 @@ def test_a_file_of_one_host_waits_for_it(tmp_path: Path, url: str) -> None:
             (waits,) = status["waits"]
             assert (waits["code"], waits["items"]) == ("host_away", 2)
             assert [(each["name"], each["waits"]) for each in status["hosts"]] == [("one", 2), ("two", 0)]
-            why = here(two, "why", str(mine[0]))
-            assert (why.code, "reelmill hosts forget one" in why.out) == (0, True)
+            why = here(two, "why", "--json", str(mine[0]))
+            assert (why.code, "reelmill hosts forget one" in why.json["next_step"]) == (0, True)
             assert here(two, "list", "--source", str(films), "--json").out.count('"state"') == 2
             done = here(one, "run", "--json", str(films), str(shared))
             assert (done.code, done.json["items"]["done"]) == (0, 3)
@@ -67,7 +67,8 @@ def test_the_files_of_a_forgotten_host_are_missing(tmp_path: Path, url: str) -> 
             assert here(two, "work", "--until-idle").code == 0
             status = here(two, "status", "--json").json
             assert (status["troubles"], status["items"]["failed"]) == ({"file_missing": 1}, 1)
-            assert "the host one, which was forgotten" in here(two, "why", str(films / "clip-00.mp4")).out
+            lost = here(two, "why", "--json", str(films / "clip-00.mp4")).json
+            assert "the host one, which was forgotten" in lost["explanation"]
             own = here(two, "run", "--json", str(*clips(tmp_path / "own", 1, first=3)))
             assert (own.code, own.json["troubled"]) == (3, 1)  # a list of this host takes nothing off those of others
             assert here(two, "status", "--json").json["unlisted_tasks"] == 0
