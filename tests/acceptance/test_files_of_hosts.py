@@ -89,6 +89,7 @@ def test_a_host_that_would_give_other_results_is_refused(tmp_path: Path, url: st
             "[jobs] enabled": {"jobs": {"enabled": ["gist"]}},
             "[jobs.short]": {"jobs": asks},
             "[prices] analyze_minute": {"prices": {"analyze_minute": 9.0}},
+            "[provider] base_url": {"provider": {"base_url": "http://127.0.0.2:1"}},
             "[run] output": {"run": {"output": "elsewhere"}},
         }
         try:

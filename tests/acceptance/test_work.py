@@ -23,7 +23,7 @@ def host(folder: Path, platform: Platform, url: str, **sections: dict[str, objec
     run = {"state": str(folder / "state"), "output": str(folder.parent / "out"), **sections.pop("run", {})}  # type: ignore[dict-item]
     return customer(
         folder, platform, run=run, store={"url": url}, cluster={"host": folder.name}, policy={"lease": 6},
-        provider={"key_file": "key"}, **sections,
+        provider={"key_file": "key", **sections.pop("provider", {})}, **sections,
     )  # fmt: skip
 
 

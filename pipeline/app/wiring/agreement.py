@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio.to_thread
 
@@ -38,6 +40,7 @@ def deciding_settings(plan: RunPlan) -> Mapping[str, str]:
 def _deciding(plan: RunPlan) -> Iterator[tuple[str, Json]]:
     settings, provider = plan.settings, plan.settings.provider
     yield "[provider] kind and api", plan.platform.identity
+    yield "[provider] base_url", _account(plan.platform.base_url)
     yield "[provider] model", provider.model
     yield "[provider] temperature", provider.temperature
     yield "[index]", settings.index.model_dump(mode="json") | {"name": settings.index_name}
@@ -54,6 +57,13 @@ def _deciding(plan: RunPlan) -> Iterator[tuple[str, Json]]:
             yield f"[{section}] {key}", value
     for key in ("on_ambiguous_create", "on_ambiguous_ask"):
         yield f"[policy] {key}", getattr(settings.policy, key)
+
+
+def _account(base_url: str) -> Json:
+    """Return what names a platform; on loopback, each machine has its own."""
+    host = urlsplit(base_url).hostname or ""
+    here = host == "localhost" or host.startswith("127.") or host == "::1"
+    return [base_url, socket.gethostname() if here else ""]
 
 
 async def _share_output(folder: Path, journal: Journal, presence: Presence) -> None:
