@@ -21,6 +21,7 @@ from pipeline.store.postgres import connection as border
 from pipeline.store.postgres import errors, queries, schema
 from pipeline.store.postgres.database import PostgresDatabase
 from pipeline.store.postgres.migrate import migrate
+from pipeline.store.postgres.tallies import ENTERED_SINCE
 from tests.conformance.postgres_kit import linked, opened
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
 from tests.support.postgres import PASSWORD, Databases
@@ -241,6 +242,7 @@ def _statements(task: Task, other: Task) -> Sequence[tuple[str, tuple[Any, ...]]
     )  # fmt: skip
     return (
         (queries.FIND_DUE, (["fetch", "poll"], [5, 5], NOW, "", ["video"], ["fetch"])),
+        (queries.AT_WORK, ("upload", "fetch", 50)),
         (queries.LOCK, ([task.id], [other.kind], [other.key])),
         (queries.RENEW, ([task.id], [task.lease.owner], [task.lease.token], NOW + 90)),
         (queries.MOVE, move),
@@ -267,6 +269,20 @@ async def test_no_statement_of_a_step_walks_the_table(address: DatabaseAddress, 
     await database.submit([*(placed(f"more{number}", rank=number % 3) for number in range(1_500)), *later], 0.0)
     many = await measured()
     assert all(after < 2 * before + 60 for before, after in zip(few, many, strict=True)), (few, many)
+
+
+@pytest.mark.asyncio
+async def test_the_ledger_is_read_on_from_where_it_was(address: DatabaseAddress, database: PostgresDatabase) -> None:
+    """What spending limits read before each entry does not grow with the ledger."""
+    async with linked(address) as link:
+        await link.execute(
+            "INSERT INTO reelmill.spend (key, what, usd, minutes, subject, doubtful, at, estimate, jobs, run)"
+            " SELECT 'k' || n, 'analyze', 0.01, 1, '', 0, n, 0.01, '', 'r' FROM generate_series(1, 20000) AS n"
+        )
+        await link.execute("SET search_path = reelmill; ANALYZE spend")
+        last = (await database.daily()).last
+        assert len(await database.entered_since(last - 3)) == 3
+        assert await _touched(link, ENTERED_SINCE, last - 3) <= 10
 
 
 @pytest.mark.asyncio
