@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from json import loads
 
-from pipeline.core.model import FactPath, ItemQuery, ListedItem, Standing
-from pipeline.store.encoding import TASK, Row, parse_task
+from pipeline.core.model import FactPath, ItemQuery, Json, Standing
+from pipeline.store.encoding import TASK
 from pipeline.store.postgres.selection import Values, mentions
+from pipeline.store.standing import OWN_STATES, WEIGHTS
 
 #: How bad the worst task of a done item's video is: 3 held, 2 failed, 1 working, 0 done. ``{ignored}``: ids.
 _WORST = """
@@ -25,11 +26,6 @@ CASE WHEN item.subject = '' THEN 0 ELSE (
     FROM task AS near WHERE near.subject = item.subject
 ) END
 """
-_WEIGHTS: dict[Standing, int] = {"done": 0, "working": 1, "failed": 2, "held": 3}
-#: The states in which an item that is not done stands so.
-_OWN: dict[Standing, tuple[str, ...]] = {
-    "done": (), "working": ("pending", "running"), "failed": ("failed",), "held": ("held",), "cancelled": ("cancelled",),
-}  # fmt: skip
 _ALL: tuple[Standing, ...] = ("done", "working", "failed", "held", "cancelled")
 
 
@@ -37,15 +33,15 @@ def find_ids(which: ItemQuery) -> tuple[str, Values]:
     """Return a query for the ids of the items in order, and its parameters."""
     wanted = which.standing or _ALL
     values = Values()
-    own = [state for word in wanted for state in _OWN[word]]
-    weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]
+    own = [state for word in wanted for state in OWN_STATES[word]]
+    weights = [WEIGHTS[word] for word in wanted if word in WEIGHTS]
     stands = [f"item.state = ANY ({values.add(own)}::text[])"]
-    if len(weights) == len(_WEIGHTS):
+    if len(weights) == len(WEIGHTS):
         stands.append("item.state = 'done'")
     elif weights:
         worst = f"{_WORST.format(ignored=values.add([*which.ignored]))} = ANY ({values.add(weights)}::bigint[])"
         if 0 not in weights:  # then it has a task in such a state: few have, and they are looked up first
-            rare = values.add([state for word in wanted if word in _WEIGHTS for state in _OWN[word]])
+            rare = values.add([state for word in wanted if word in WEIGHTS for state in OWN_STATES[word]])
             worst = f"item.subject IN (SELECT subject FROM task WHERE state = ANY ({rare}::text[])) AND {worst}"
         stands.append(f"item.state = 'done' AND {worst}")
     where = ["item.kind = 'item'", f"({' OR '.join(stands)})", *(_mention(text, values) for text in which.mentions)]
@@ -106,12 +102,6 @@ def details(which: ItemQuery, ids: Sequence[int]) -> tuple[str, Values]:
     )
 
 
-def parse_item(row: Row, facts: int) -> ListedItem:
-    """Parse a row of :func:`details` with so many facts."""
-    end = len(row) - facts
-    task = parse_task(row[3:end])
-    own: Standing
-    own = next((word for word, states in _OWN.items() if task.state.value in states), "done")
-    standing = next(word for word, weight in _WEIGHTS.items() if weight == (row[0] or 0)) if own == "done" else own
-    told = tuple(None if fact is None else loads(fact) for fact in row[end:])
-    return ListedItem(task, standing, told, row[1], row[2])
+def read_fact(fact: str | None) -> Json:
+    """Return what a column of :func:`details` says."""
+    return None if fact is None else loads(fact)

@@ -46,6 +46,7 @@ from pipeline.store.postgres import catalog, tallies
 from pipeline.store.postgres.connection import Link
 from pipeline.store.postgres.schema import TABLES
 from pipeline.store.postgres.selection import Values, columns_of, selected
+from pipeline.store.standing import parse_item
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -282,7 +283,7 @@ class PostgresRecords:
                 while found := await pages(_ITEMS):
                     query, more = catalog.details(which, [row[0] for row in found])
                     rows = await self._read(query, *more)
-                    yield [catalog.parse_item(row, len(which.facts)) for row in rows]
+                    yield [parse_item(row, len(which.facts), catalog.read_fact) for row in rows]
         finally:
             await reader.aclose()
 

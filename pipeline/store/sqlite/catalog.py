@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.core.model import FactPath, ItemQuery, Json, ListedItem, Standing
-from pipeline.store.encoding import TASK, Row, parse_task, to_json
+from pipeline.core.model import FactPath, ItemQuery, Json
+from pipeline.store.encoding import TASK, to_json
 from pipeline.store.sqlite.names import named
+from pipeline.store.standing import OWN_STATES, WEIGHTS
 
 #: How bad the worst task of a done item's video is: 3 held, 2 failed, 1 working, 0 done. A look into one index.
 _WORST = """
@@ -24,11 +25,6 @@ CASE WHEN item.subject = '' THEN 0 ELSE (
     FROM task AS near WHERE near.subject = item.subject
 ) END
 """
-_WEIGHTS: dict[Standing, int] = {"done": 0, "working": 1, "failed": 2, "held": 3}
-#: The states in which an item that is not done stands so.
-_OWN: dict[Standing, tuple[str, ...]] = {
-    "done": (), "working": ("pending", "running"), "failed": ("failed",), "held": ("held",), "cancelled": ("cancelled",),
-}  # fmt: skip
 #: So few tasks are looked up one by one; of more, the first that fit are met soon in the order of the list.
 FEW = 20_000
 #: Stopped or live tasks of videos in such a state, up to that number.
@@ -68,7 +64,7 @@ def rare_states(which: ItemQuery) -> tuple[str, ...]:
     """
     if not which.standing or "done" in which.standing:
         return ()
-    return tuple(state for word in which.standing for state in (_OWN[word] if word != "cancelled" else ()))
+    return tuple(state for word in which.standing for state in (OWN_STATES[word] if word != "cancelled" else ()))
 
 
 def find_ids(
@@ -88,10 +84,10 @@ def find_ids(
         values["begins"] = which.begins
         also.append(f"item.id IN (SELECT id FROM task WHERE {_BEGINS})" if few else f"{_BEGINS}")
     columns = "item.id, item.subject, item.data" if which.order else "item.id"
-    parts = [_of_state(state, also, columns) for word in wanted for state in _OWN[word]]
-    weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]
+    parts = [_of_state(state, also, columns) for word in wanted for state in OWN_STATES[word]]
+    weights = [WEIGHTS[word] for word in wanted if word in WEIGHTS]
     if weights:
-        all_of_them = len(weights) == len(_WEIGHTS)
+        all_of_them = len(weights) == len(WEIGHTS)
         worst = [] if all_of_them else [f"{_WORST} IN ({', '.join(map(str, weights))})"]
         parts.append(_of_state("done", [*([_RARE] if rare else []), *also, *worst], columns))
     if not which.order:
@@ -137,13 +133,3 @@ def details(which: ItemQuery, ids: Sequence[int]) -> tuple[str, dict[str, Json]]
     """Return a query for these items, and its parameters."""
     facts = "".join(f", {_fact(path)}" for path in which.facts)
     return _DETAILS.format(facts=facts), {"ids": to_json(list(ids)), "ignored": to_json(list(which.ignored))}
-
-
-def parse_item(row: Row, facts: int) -> ListedItem:
-    """Parse a row of :func:`details` with so many facts."""
-    end = len(row) - facts
-    task = parse_task(row[3:end])
-    own: Standing
-    own = next((word for word, states in _OWN.items() if task.state.value in states), "done")
-    standing = next(word for word, weight in _WEIGHTS.items() if weight == (row[0] or 0)) if own == "done" else own
-    return ListedItem(task, standing, tuple(row[end:]), row[1], int(row[2]))

@@ -53,6 +53,7 @@ from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.names import named
 from pipeline.store.sqlite.packing import unpack
+from pipeline.store.standing import parse_item
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -358,7 +359,7 @@ class SqliteRecords:
                 if not page:
                     return
                 rows = await self._read(*catalog.details(which, [row[0] for row in page]))
-                yield [catalog.parse_item(row, len(which.facts)) for row in rows]
+                yield [parse_item(row, len(which.facts)) for row in rows]
         finally:
             with anyio.CancelScope(shield=True):
                 await self._reader.run(lambda _: ids.close())
