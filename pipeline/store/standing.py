@@ -1,4 +1,7 @@
-"""How an item stands: by its own state, and once it is done by the worst task of its video. For every database alike."""
+"""How an item stands, for every database alike.
+
+By its own state; once it is done, by the worst task of its video.
+"""
 
 from __future__ import annotations
 
