@@ -11,6 +11,8 @@ import pytest_asyncio
 
 from pipeline.config.database_address import DatabaseAddress
 from pipeline.core.model import Lane, Selection, State, Task
+from pipeline.engine.hosts import Host, Neighbours, Presence, forget_host
+from pipeline.ingest.tasks.absent_hosts import release_items, release_videos
 from pipeline.ingest.tasks.item import ItemTaskType
 from pipeline.ingest.tasks.video import VideoTaskType
 from pipeline.ingest.waiting import LOCAL, host_waited_for
@@ -20,6 +22,7 @@ from pipeline.store.postgres.database import PostgresDatabase
 from tests.conformance.postgres_kit import linked, opened
 from tests.conformance.store_kit import NOW, bring, claim, moved, placed
 from tests.conformance.test_store_postgres_state import _touched
+from tests.support.clock import VirtualClock
 
 
 @pytest_asyncio.fixture
@@ -120,7 +123,7 @@ async def test_a_claim_walks_no_queue_of_another_host(
     async def measured() -> list[int]:
         async with linked(address) as link:
             await link.execute("SET search_path = reelmill; ANALYZE task")
-            claimed = await _touched(link, queries.FIND_DUE, ["fetch", "poll"], [5, 5], NOW, "one")
+            claimed = await _touched(link, queries.FIND_DUE, ["fetch", "poll"], [5, 5], NOW, "one", None, None)
             return [claimed, await _touched(link, queries.BRING_FORWARD, NOW, ["fetch", "poll"])]
 
     await one.submit([local(f"mine{number}", "one") for number in range(20)], 0.0)
@@ -128,3 +131,45 @@ async def test_a_claim_walks_no_queue_of_another_host(
     await one.submit([local(f"theirs{number}", "two") for number in range(4_000)], 0.0)
     many = await measured()
     assert all(after < 2 * before + 60 for before, after in zip(few, many, strict=True)), (few, many)
+
+
+@pytest.mark.asyncio
+async def test_the_downloads_of_a_host_that_is_gone_are_released(
+    hosts: tuple[PostgresDatabase, PostgresDatabase],
+) -> None:
+    """Not before its time; its files wait on, but for those that another host has, too. Forgotten, all of it is released."""
+    one, two = hosts
+    clock = VirtualClock()
+
+    async def standing() -> tuple[dict[str, bool], set[str]]:
+        """Release what may be; return who is gone, and what waits for them still."""
+        gone = await Neighbours(two, clock, "two", 900.0).absent()
+        for name, forgotten in gone.items():
+            await release_videos(two, name, clock.now(), all_of_them=forgotten)
+            if forgotten:
+                await release_items(two, name, clock.now())
+        rest = [await two.tasks_of_place("one", kind, 0, 9) for kind in ("item", "video")]
+        return gone, {task.key for page in rest for task in page}
+
+    await Presence(one, clock, Host("one", "1f", "seat", "boot", "0.1.0", "work")).join()
+    data = {"host": "one", "path": "/a.mp4"}
+    await one.submit(
+        [
+            placed("fetched", kind="video", stage="upload", data={**data, "fetched": True}),
+            placed("own", kind="video", stage="upload", data=data),
+            placed("both", kind="video", stage="upload", data=data),
+            placed("same", kind="item", stage="again", data={"type": "file", "host": "two"}, subject="both"),
+            local("item", "one"),
+        ],
+        0.0,
+    )
+    assert await standing() == ({}, {"item", "fetched", "own", "both"})
+    clock.skew += 901.0
+    assert await standing() == ({"one": False}, {"item", "own"})
+    await forget_host(two, "one")
+    assert await standing() == ({"one": True}, set())
+    given = await claim(two)
+    assert {task.key for task in given} == {"fetched", "own", "both", "same", "item"}
+    assert all(
+        task.stage != "fan_out" for task in given
+    )  # where each stood, so that what may have been sent is looked for
