@@ -19,6 +19,7 @@ from pipeline.ports.store import ApplyAnswer
 from pipeline.store.postgres.database import PostgresDatabase, open_database
 from pipeline.store.postgres.handout import hints
 from pipeline.store.postgres.handout.hints import HintHandOut
+from pipeline.store.postgres.migrate import migrate
 from tests.conformance.postgres_kit import linked
 from tests.conformance.store_kit import ROOM, moved, one, placed
 
@@ -219,6 +220,28 @@ async def test_a_database_without_its_tables_is_refused_with_the_remedy(address:
                 assert await plain.tasks(Selection()) == []
         finally:
             await link.execute("ALTER TABLE reelmill.away RENAME TO pgqueuer")
+
+
+@pytest.mark.asyncio
+async def test_its_tables_are_made_beside_a_queue_that_is_at_work(address: DatabaseAddress) -> None:
+    """Also late, and again: what was queued without hints is given out, and its trigger stays off."""
+    async with linked(address) as link:
+        await link.execute("CREATE DATABASE late")
+    late = replace(address, name="late")
+    try:
+        await migrate(late)
+        async with open_plain(late) as plain:
+            await plain.submit([placed("a")], 0.0)
+            for _ in range(2):
+                await migrate(late, engine="pgqueuer")
+            async with hinted(late, sweeps=True) as database:
+                assert await taken(database) == ["a"]
+        async with linked(late) as link:
+            off = "SELECT tgenabled = 'D' FROM pg_trigger WHERE tgname = 'tg_pgqueuer_changed'"
+            assert await link.fetchval(off) is True
+    finally:
+        async with linked(address) as link:
+            await link.execute("DROP DATABASE late WITH (FORCE)")
 
 
 @pytest.mark.asyncio

@@ -64,6 +64,17 @@ def test_without_the_driver_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPat
     check_shared(load(None, env={}))
 
 
+def test_without_the_engine_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PgQueuer is an extra of its own, and only who names it needs it."""
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pgqueuer" else there(name))
+    url = {"REELMILL_STORE__URL": "postgresql://m@db/f", "REELMILL_PROVIDER__BASE_URL": "http://h"}
+    check_shared(load(None, env=url))
+    with pytest.raises(ConfigError) as caught:
+        check_shared(load(None, env={**url, "REELMILL_STORE__ENGINE": "pgqueuer"}))
+    assert "pip install 'reelmill[distributed]'" in caught.value.trouble.remedy
+
+
 def test_the_demo_of_hosts_names_the_extra_that_brings_all_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
