@@ -162,9 +162,9 @@ async def test_hints_that_are_lost_are_made_again_by_one_host(address: DatabaseA
         await other.submit([placed("b")], now)
         async with linked(address) as link:
             await link.execute("TRUNCATE reelmill.pgqueuer")
-        assert await taken(other) == []  # somebody has looked less than five seconds ago
+        assert await taken(other) == []  # somebody has looked less than ten seconds ago
         async with linked(address) as link:
-            await link.execute("UPDATE reelmill.note SET value = (value::float8 - 9)::text WHERE name = 'hints/swept'")
+            await link.execute("UPDATE reelmill.note SET value = (value::float8 - 11)::text WHERE name = 'hints/swept'")
         other._handout._swept = float("-inf")  # type: ignore[attr-defined]
         assert await taken(other) == ["b"]
 

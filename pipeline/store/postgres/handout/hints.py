@@ -50,7 +50,7 @@ _LONGEST = 100 * 365 * 86_400.0  #: seconds that a hint waits at most
 _NEVER = timedelta(seconds=_LONGEST)
 _PRIORITIES = (-(2**31), 2**31 - 1)
 _AT_ONCE = 2_000  #: hints that one statement puts
-_EVERY, _HUNGRY = 60.0, 5.0  #: seconds between two sweeps, and between two where there was nothing to take
+_EVERY, _HUNGRY = 60.0, 10.0  #: seconds between two sweeps, and between two where there was nothing to take
 
 
 class HintHandOut:
@@ -65,6 +65,7 @@ class HintHandOut:
         self._limits = {lane.value: number for lane, number in limits.items()}
         self._manager = QueueManagerId(uuid.uuid4())
         self._swept = float("-inf")  #: seconds of the event loop
+        self._tidied = float("-inf")  #: the same, of PgQueuer's log
         self._more = False  #: the last sweep has found some: there may be more behind them
 
     async def claim(self, transaction: Transaction, claim: Claim) -> Sequence[Task]:
@@ -182,7 +183,8 @@ class HintHandOut:
         ]
         self._more = bool(lost)
         await self.follow(transaction, now, lost)
-        if not lost:
+        if at - self._tidied >= _EVERY:
+            self._tidied = at
             await transaction.fetch(hint_queries.FORGET_LOG)
         return self._more
 
