@@ -165,10 +165,7 @@ class Pool:
         return len(orphans)
 
     async def run(self) -> RunEnd:
-        """Work until nothing more can become due, or until stopped.
-
-        A predecessor's tasks are taken over first.
-        """
+        """Take over a predecessor's tasks; work until nothing is left, or until stopped."""
         try:
             await self.take_over()
             await self._bring_forward()
@@ -180,12 +177,15 @@ class Pool:
                 group.start_soon(self._leases.run)
                 group.start_soon(self._sweep)
                 group.start_soon(self._listen)
-                group.start_soon(self.neighbours.polls.run, self.wake, lambda: not self._stopping)
+                group.start_soon(self.neighbours.polls.run, self.wake, self._can_poll)
                 await self._claim_until_done(workers)
                 await self.neighbours.polls.end()
                 await self._drain()
             group.cancel_scope.cancel()
         return self.run_end
+
+    def _can_poll(self) -> bool:
+        return not self._stopping and self._options.widths.get(Lane.POLL, 0) > 0
 
     async def _bring_forward(self) -> None:
         """Shorten the waits that a clock has lengthened by being set back."""

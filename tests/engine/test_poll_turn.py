@@ -29,7 +29,7 @@ class World:
         self.scopes: dict[str, anyio.CancelScope] = {}
         self.looks: list[tuple[float, str]] = []  #: when, and by whom
 
-    def pool(self, name: str) -> Pool:
+    def pool(self, name: str, polls: int = 64) -> Pool:
         """Return the pool of one more host."""
         board = self.platform.analyses()
 
@@ -44,7 +44,7 @@ class World:
             return Done() if status.state == "ready" else Snooze(status.look_again)
 
         kind = task_type("call", ("submit", Lane.ANALYZE, submit), ("await", Lane.POLL, wait))
-        options = PoolOptions(f"{name}:1", {**WIDTHS, Lane.POLL: 64}, family=f"{name}:")
+        options = PoolOptions(f"{name}:1", {**WIDTHS, Lane.POLL: polls}, family=f"{name}:")
         return Pool(self.store, TaskTypes([kind]), self.clock, Random(name), options)  # type: ignore[arg-type]
 
     async def live(self, name: str) -> None:
@@ -119,6 +119,24 @@ def test_who_stops_leaves_the_turn_at_once() -> None:
         after = [at for at, name in world.looks if name != first]
         assert after[0] - 100 <= 10 + 5, "its own wait between two looks, and one of theirs for the turn"
         assert len([at for at, name in world.looks if name == first and at > 100]) == 0
+
+    run_virtual(scenario())
+
+
+def test_a_host_that_does_not_poll_takes_no_turn() -> None:
+    """It serves other lanes only, and leaves the turn to one that comes later."""
+
+    async def scenario() -> None:
+        world = World()
+        kinds = TaskTypes([task_type("call", ("submit", Lane.ANALYZE, _never), ("await", Lane.POLL, _never))])
+        await world.store.submit([kinds.place(each) for each in new("call", "submit", "x", "y", "z")], 0.0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.pool("a", polls=0).run)
+            await world.clock.sleep(60)
+            assert world.looks == []
+            group.start_soon(world.pool("b").run)
+        assert {name for _, name in world.looks} == {"b"}
+        assert set(await _states(world)) == {"done"}
 
     run_virtual(scenario())
 
