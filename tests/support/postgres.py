@@ -20,7 +20,7 @@ from tests.support.postgres_server import ROLE, Server, shared_server
 
 PASSWORD = "not-a-secret"  #: of the role, over TCP; over the Unix socket it needs none
 _NUMBERS = count(1)  #: of databases; a process may have several of these fixtures
-_TEMPLATE = "reelmill_template"
+TEMPLATE = "reelmill_template"  #: the database that all others are copies of
 #: What a test leaves; small tables are emptied faster than they are truncated.
 _EMPTY = (
     f"DELETE FROM {SCHEMA}.pgqueuer;"
@@ -55,7 +55,7 @@ class Databases:
         name = f"test_{os.getpid()}_{next(_NUMBERS)}"
         link = await asyncpg.connect(self.server.url("postgres"))
         try:
-            await link.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+            await link.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         finally:
             await link.close()
         return name
@@ -74,9 +74,9 @@ async def fill_template(url: str) -> None:
     """Make the database that all others are copies of."""
     link = await asyncpg.connect(url)
     await link.execute(f"ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'")
-    await link.execute(f"CREATE DATABASE {_TEMPLATE}")
+    await link.execute(f"CREATE DATABASE {TEMPLATE}")
     await link.close()
-    await migrate(parse_address(url.replace("/postgres?", f"/{_TEMPLATE}?")), engine="pgqueuer")
+    await migrate(parse_address(url.replace("/postgres?", f"/{TEMPLATE}?")), engine="pgqueuer")
 
 
 if __name__ == "__main__":
