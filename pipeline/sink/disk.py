@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
+from pipeline.core.text import TextSet
 from pipeline.ports.sink import MARK, MARKED, FindLines, FolderTaken, IndexStamp, Keep, OutFile, Removal, keep_none
 from pipeline.sink import atomic, index_file, layout, record
 from pipeline.sink.homes import Homes
@@ -43,23 +44,36 @@ class DiskSink:
         self._root = root
         self._resolved = ""
         self.edited: list[str] = []
-        self._homes: Homes | None = None  # the folders of videos, by the key's characters
-        self._looking = anyio.Lock()  # for them: once, whoever asks first
+        self._made = Homes()  # the folders of videos that were named here, by the key's characters
+        self._tails: TextSet | None = None  # those characters of what is there
+        self._homes: Homes | None = None  # what is there, once one of them is asked for
+        self._looking = anyio.Lock()  # for it, once; two videos whose characters are the same are named in turn
 
     async def folder(self, subject: str, titles: Sequence[str], *, apart: bool = False) -> str:
         """Return a video's folder name; an existing one is used again.
 
         One with eight characters may turn out to be another video's when it is written.
         """
+        tails = [layout.key16(subject), *([] if apart else [layout.key8(subject)])]
         async with self._looking:
-            if self._homes is None:
-                self._homes = await to_thread.run_sync(self._find_homes)
-            homes = self._homes
-        long, short = layout.key16(subject), layout.key8(subject)
-        known = homes.get(long) or ("" if apart else homes.get(short))
-        if not known:
-            homes.put(long if apart else short, known := layout.folder(subject, titles, apart=apart))
-        return known
+            for tail in tails:
+                if known := self._made.get(tail) or await self._find_home(tail):
+                    return known
+            self._made.put(tails[-1], name := layout.folder(subject, titles, apart=apart))
+            return name
+
+    async def _find_home(self, tail: str) -> str:
+        """Return a folder that was there before; empty: there is none.
+
+        Names of a million take 41 MB: they are kept once one of them is asked for, which a new video does not.
+        """
+        if self._tails is None:
+            self._tails = await to_thread.run_sync(self._find_tails)
+        if tail not in self._tails:
+            return ""
+        if self._homes is None:
+            self._homes = await to_thread.run_sync(self._find_homes)
+        return self._homes.get(tail)
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write the files, ``video.json`` last: it lists only what is there.
@@ -92,7 +106,7 @@ class DiskSink:
         with _explained(self._root / folder):
             found = await to_thread.run_sync(partial(self._take_away, folder, subject, look=look))
         if not look:
-            self._homes = None
+            self._made, self._tails, self._homes = Homes(), None, None
         return found
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> IndexStamp:
@@ -222,15 +236,30 @@ class DiskSink:
         A lost state folder must not double them.
         """
         homes = Homes()
-        # Whoever writes there will say what is wrong with it.
-        with suppress(OSError), os.scandir(self._root) as entries:
+        with suppress(OSError):
+            for each, tail in self._video_folders():
+                other = homes.get(tail)
+                if not other or _last_written(each.path) >= _last_written(f"{self._root}/{other}"):
+                    homes.put(tail, each.name)
+        return homes
+
+    def _find_tails(self) -> TextSet:
+        """Return the characters that the videos' folders there end with."""
+        tails = TextSet()
+        with suppress(OSError):
+            for _, tail in self._video_folders():
+                tails.add(tail)
+        return tails
+
+    def _video_folders(self) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """Yield the videos' folders that are there, with the key's characters.
+
+        Where there are none to be read, whoever writes will say what is wrong.
+        """
+        with os.scandir(self._root) as entries:
             for each in entries:
                 if layout.is_video_folder(each.name) and each.is_dir(follow_symlinks=False):
-                    tail = each.name.rpartition("--")[2]
-                    other = homes.get(tail)
-                    if not other or _last_written(each.path) >= _last_written(f"{self._root}/{other}"):
-                        homes.put(tail, each.name)
-        return homes
+                    yield each, each.name.rpartition("--")[2]
 
     def _take_away(self, folder: str, subject: str, *, look: bool) -> Removal:
         if not layout.is_folder(folder):

@@ -159,6 +159,21 @@ async def test_a_folder_of_another_video_is_not_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_name_that_was_given_stays_whatever_is_found_later(tmp_path: Path) -> None:
+    """One that is not written yet, one that was there, one that has come since: each keeps its own."""
+    there = f"there--{layout.key8('old')}"
+    (tmp_path / there).mkdir()
+    sink = DiskSink(tmp_path)
+    new = await sink.folder("new", ["A title"])
+    (tmp_path / f"later--{layout.key8('late')}").mkdir()
+    assert await sink.folder("old", ["x"]) == there
+    assert await sink.folder("new", ["Another title"]) == new == f"a-title--{layout.key8('new')}"
+    long = await sink.folder("new", ["Another title"], apart=True)
+    assert await sink.folder("new", ["A third"]) == long == f"another-title--{layout.key16('new')}"
+    assert await sink.folder("old", ["x"]) == there
+
+
+@pytest.mark.asyncio
 async def test_of_two_hosts_that_write_one_folder_one_is_refused(tmp_path: Path) -> None:
     """At the same time, each with a video of its own: one has all of the folder, the other has nothing in it."""
     refused: list[str] = []
