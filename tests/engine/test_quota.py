@@ -23,7 +23,7 @@ def test_a_quota_is_used_to_its_edge(walls: str, seed: int) -> None:
     found = measure(SCENARIO[walls], "Reelmill", seed)
     assert found.share >= 0.98
     assert found.refused < 0.005
-    assert found.begun <= 2
+    assert found.begun <= 3  # of more than sixty: which calls stand at the wall is decided by fractions of a second
     assert found.finished > 60
 
 
