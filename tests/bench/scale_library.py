@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pipeline.sink.layout import key8
 from pipeline.store.sqlite.packing import pack, unpack
 from tests.bench.child import Meter, TinySource, settings_for, spawn
 
@@ -180,7 +181,9 @@ class _Pattern:
 
 def folder_name(number: int) -> str:
     """Return where the results of a repeated video are."""
-    return f"lecture-{number:07}--{sha256(b'%d' % number).hexdigest()[:8]}"
+    return (
+        f"lecture-{number:07}--{key8(f'sha256:{number}')}"  # a name as the sink makes it, or it would not be looked at
+    )
 
 
 def answer_name(number: int) -> str:
