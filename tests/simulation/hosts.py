@@ -84,7 +84,7 @@ class SharedReach(Reach):
 
     def _answered(self, name: str) -> None:
         if name in _TELLING:
-            self._world.hosts.tell_others(self._life)
+            self._world.company.tell_others(self._life)
         self._life.answer_lost = False
         self._check_line()
 
@@ -135,6 +135,14 @@ class Hosts:
         life.held = loop.hold(lambda context: _is_of(context, life))
         loop.call_later(fault.size, self._go_on, life, fault)
 
+    def freeze_senders(self, living: Sequence[Life]) -> None:
+        """Freeze those whose call has just been sent."""
+        for life in living:
+            size, life.freezes_for = life.freezes_for, 0.0
+            if size and not life.dead:
+                self._world.tell(f"           {life.machine.name} freezes for {size:g}")
+                self.befall(Fault("hosts", 0, "freeze", size), life)
+
     def _go_on(self, life: Life, fault: Fault) -> None:
         if life.held is None or life.dead:
             return
@@ -156,7 +164,7 @@ class Hosts:
         if others:
             for life in self._world.living:
                 life.die()
-            await asyncio.wait(others)
+            await asyncio.gather(*others, return_exceptions=True)
         for work in done:
             work.result()
 

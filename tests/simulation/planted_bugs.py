@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -204,6 +205,34 @@ class SendsABatchWithoutAsking(World):
         return _SendsBatchesAgain(self.disk.published)
 
 
+class _ForAnyone(Watched):
+    async def expired(self, now: float | None, family: str = "") -> list[Task]:
+        return await super().expired(now)
+
+
+class TakesOverWhatIsAlive(World):
+    """A host that starts takes every lease for one of its own dead process."""
+
+    hosts = 3
+
+    def new_database(self) -> Watched:
+        return _ForAnyone(self.disk.published)
+
+
+class _SweepsAll(WatchedDisk):
+    def uname(self) -> Any:
+        return os.uname()
+
+
+class SweepsWhatOthersWrite(World):
+    """A host takes the unfinished files of another for those of its own dead process."""
+
+    hosts = 3
+
+    def new_disk(self, mount: str) -> WatchedDisk:
+        return _SweepsAll(mount)
+
+
 #: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
@@ -220,4 +249,6 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (FreesMoneyTwice, "more than our ledger holds", 1),
     (PrunesWhatIsNeeded, "stored answer is missing", 190),
     (SendsABatchWithoutAsking, "twice", 196),
+    (TakesOverWhatIsAlive, "what another holds", 1),
+    (SweepsWhatOthersWrite, "nothing has befallen the disk", 1),
 )

@@ -32,6 +32,8 @@ THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "4
 #: A gateway's words, after the call was carried out: only its status is that of a limit.
 UNPROVEN = ("429 empty after", "429 page after")
 ACCOUNT = ("401", "credit", "302")
+#: The process that has sent a call freezes, and gets the answer when it goes on.
+FREEZE_SENT = "freeze sent"
 #: From here on all calls of this kind are refused for a time, in words that name no limit.
 WALL = "wall"
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
@@ -54,7 +56,7 @@ SITES: dict[str, tuple[float, Sequence[str]]] = {
     "disk": (32, ("full", "failing", "forbidden", "die", "power")),
     "turn": (250, (*DEATHS, "stop", "stop now", "freeze", "steal")),
     "clock": (500, ("jump",)),
-    "hosts": (250, ("die", "freeze", "freeze", "suspend", "pause", "away", "away", "stop")),
+    "hosts": (700, ("die", "freeze", "freeze", "suspend", "pause", "away", "away", "stop")),
     "between": (3, ("cancel", "retry", "cancel and retry", "remove results")),
 }
 _WEIGHTS = {"pay": 9, "read": 4, "chunk": 2, "account": 1, "asset": 2, "answer": 3, "store": 2, "disk": 2, "turn": 7,
@@ -142,8 +144,11 @@ def with_hosts(schedule: Schedule, hosts: int) -> Schedule:
     if schedule.api == "v1.2" or hosts < 2:
         return schedule
     rng, count = Random(f"hosts of {schedule.seed}"), len(schedule.nights[0])
-    number = rng.choice((1, 2, 3, 5, 8))
-    faults = [_drawn(rng, "hosts", count, rng.choice(SITES["hosts"][1])) for _ in range(number)]
+    faults = [
+        _drawn(rng, "hosts", count, rng.choice(SITES["hosts"][1])) for _ in range(rng.choice((1, 2, 3, 5, 8, 12)))
+    ]
+    calls = [rng.choice(("read", "read", "pay")) for _ in range(rng.choice((0, 1, 2, 4)))]
+    faults += [_drawn(rng, site, count, FREEZE_SENT) for site in calls]
     sections = {name: section for name, section in schedule.sections.items() if name != "queries"}
     lists = rng.choice(("same", "split", "one"))
     return replace(schedule, hosts=hosts, lists=lists, sections=sections, faults=(*schedule.faults, *faults))
@@ -318,4 +323,5 @@ def _size(rng: Random, what: str) -> float:
         **dict.fromkeys(("suspend", "pause"), (30.0, 130.0, 400.0, 3600.0)),
         "away": (5.0, 70.0, 130.0, 400.0, 700.0),
     }
+    sizes |= {FREEZE_SENT: (70.0, 200.0, 400.0, 1500.0)}
     return rng.choice(sizes[what]) if what in sizes else 0.0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.planted_bugs import PLANTED, ActsWithoutAsking
 from tests.simulation.run import Failed, one
-from tests.simulation.schedule import draw
+from tests.simulation.schedule import draw, draw_alone, with_hosts
 from tests.simulation.shrink import shrunk
 from tests.simulation.world import World
 
@@ -53,7 +53,7 @@ def test_the_simulation_notices(tmp_path: Path, world: type[World], words: str, 
 def told(seed: int, folder: Path, world: type[World]) -> str:
     """Return what a seed says of a world, or nothing when it finds it good."""
     try:
-        one(draw(seed), folder, make=world)
+        one(draw(seed) if world.hosts == 1 else with_hosts(draw_alone(seed), world.hosts), folder, make=world)
     except Failed as error:
         return str(error)
     return ""

@@ -158,6 +158,8 @@ class Watched(MemoryDatabase):
             raise Broken(f"applied under a lost lease: {old} -> {row}")
         if answer is ApplyAnswer.OVER and not any(spend.calls == 1 and spend.usd > 0 for spend in applied.move.spend):
             raise Broken(f"a limit has forbidden what is no new call: {applied.move.spend}")
+        if answer is ApplyAnswer.WRITTEN and not applied.by_holder:
+            _gone(old, LIFE.get(), now)
         ours = ours and answer is not ApplyAnswer.OVER
         if not ours and (after != before or results != self._results or spends != self._spends):
             raise Broken(f"changed by a refused outcome: {old} -> {row}")
@@ -203,6 +205,13 @@ class Watched(MemoryDatabase):
             elif old.state not in sources or row.state is not target:
                 raise Broken(f"{verb}: {old} -> {row}")
         return changed
+
+
+def _gone(old: Row, taker: Life | None, now: float) -> None:
+    """Check that whoever takes a lease away may do so: it has ended, or was an earlier process's of the same host."""
+    host = taker.machine.name if taker is not None else ""
+    if host and not (old.fence[0] or "").startswith(f"{host}:") and (old.wake_at or 0.0) > now:
+        raise Broken(f"{host} has taken over what another holds: {old}")
 
 
 def _same(old: Row, row: Row, verb: str) -> None:

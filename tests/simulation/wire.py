@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.simulation.schedule import WALL, Fault
+from tests.simulation.schedule import FREEZE_SENT, WALL, Fault
 from tests.simulation.vendor import Asked, Reply, Vendor, refused
 from tests.support.clock import Held
 from tests.support.fakes import Crash
@@ -99,6 +99,7 @@ class Life:
     turns: int = 0
     requests: int = 0
     held: Held | None = None  #: while it is frozen
+    freezes_for: float = 0.0  #: seconds, from its next turn on
     away_until: float = 0.0  #: by the world's time: no answer of the database comes through
     answer_lost: bool = False  #: its next call is carried out, but the answer does not come through
     context: Context | None = None  #: of its first task
@@ -181,6 +182,8 @@ class Wire(httpx.AsyncBaseTransport):
         if what == "die sent":
             self._life.die()
             self._life.check()
+        if what == FREEZE_SENT:
+            self._life.freezes_for = size
         await asyncio.sleep(arrives)
         reply = self._vendor.reply(ticket)
         wait = self._rng.random() * habits.answer + (size if what == "slow" else 0.0)

@@ -109,11 +109,16 @@ class Told:
 
 
 class World:
-    """Everything that outlives a process."""
+    """Everything that outlives a process.
+
+    ``hosts``: on how many machines a planted fault shows.
+    """
+
+    hosts = 1
 
     def __init__(self, schedule: Schedule, folder: Path, clips: Sequence[Path], note: Callable[[str], None]) -> None:
         self.schedule, self.folder, self._clips, self.tell = schedule, folder, clips, note
-        self.hosts = Hosts(self, schedule)
+        self.company = Hosts(self, schedule)
         self.greedy = False  #: the platform counts more tokens than a request allows
         self.rng = Random(f"world {schedule.seed}")
         self.accidents = Accidents(schedule.faults)
@@ -180,7 +185,7 @@ class World:
 
     def wall(self) -> float:
         """Return epoch seconds by the clock that stands in the database: the machine's, or of the server that all share."""
-        return EPOCH + self.elapsed() + (self.hosts.machines[0].skew if self.schedule.hosts == 1 else 0.0)
+        return EPOCH + self.elapsed() + (self.company.machines[0].skew if self.schedule.hosts == 1 else 0.0)
 
     # ------------------------------------------------------------------------------------------------------ accidents
 
@@ -195,13 +200,14 @@ class World:
         while self._clocks and not self.accidents.calm and self._clocks[0].at <= self.loop._virtual:
             jump = self._clocks.pop(0)
             self.accidents.fired.append(jump)
-            self.hosts.victim(living).machine.skew += jump.size
+            self.company.victim(living).machine.skew += jump.size
             self.tell(f"           clock jumps by {jump.size:g}")
         for site in ("turn", "hosts") if self.schedule.hosts > 1 else ("turn",):
             fault = self.accidents.next(site)
             living = [life for life in self.living if not life.dead]
             if fault is not None and living:
-                self._befall(fault, self.hosts.victim(living))
+                self._befall(fault, self.company.victim(living))
+        self.company.freeze_senders(self.living)
 
     def _befall(self, fault: Fault, life: Life) -> None:
         self.tell(f"           {fault} {life.machine.name}".rstrip())
@@ -215,7 +221,7 @@ class World:
             if life.context is not None and life.held is None:
                 life.context.run(_stop, life, now=fault.what == "stop now", time_up=fault.what == "time up")
         elif self.schedule.hosts > 1:
-            self.hosts.befall(fault, life)
+            self.company.befall(fault, life)
         elif fault.what in ("freeze", "steal"):
             self.loop.jump(fault.size)
             if fault.what == "steal":
@@ -303,7 +309,7 @@ class World:
         ``lines``: what of the night's list this one is given; None: all of it.
         """
         self.lives += 1
-        life = Life(state=len(self.databases) - 1, number=self.lives, machine=machine or self.hosts.machines[0])
+        life = Life(state=len(self.databases) - 1, number=self.lives, machine=machine or self.company.machines[0])
         life.wall = MortalClock(self, life).now
         self.life = life
         self.ledger.began += [self.vendor.now()] * (len(self.databases) - len(self.ledger.began))
@@ -360,6 +366,13 @@ class World:
             raise Broken(f"the run ended with {error!r}: {list(_leaves(error))}") from error
         report: RunReport = task.result()
         self.note(f"exit {report.exit_code} {dict(report.items)} {report.note}")
+        output = life.session.components.pool.run_end.output
+        if (
+            output is not None
+            and output.code.startswith("output")
+            and not any(fault.site == "disk" for fault in self.accidents.fired)
+        ):
+            raise Broken(f"results were not written, and nothing has befallen the disk: {output}")
         most = self.schedule.sections.get("budget", {}).get("max_usd_per_run")
         # After a jump of the clock, what earlier runs have spent may be dated after this one's start.
         told_right = not self.greedy and not any(fault.site == "clock" for fault in self.accidents.fired)
@@ -388,7 +401,7 @@ class World:
     @asynccontextmanager
     async def _opened(self, life: Life, settings: Settings) -> AsyncIterator[RunDatabase]:
         """Open the database: alone, or among others, as the product does."""
-        clock, database = MortalClock(self, life), self.hosts.reach(life)
+        clock, database = MortalClock(self, life), self.company.reach(life)
         if not life.machine.name:
             yield RunDatabase(database, clock, ALONE)
             return
@@ -404,7 +417,7 @@ class World:
     async def go(self) -> Told:
         """Live through everything; raise Broken where a promise is."""
         for night in range(len(self.schedule.nights)):
-            await (self._night(night) if self.schedule.hosts == 1 else self.hosts.night(night))
+            await (self._night(night) if self.schedule.hosts == 1 else self.company.night(night))
             self.loop.jump(86_400 - 3600 * night)
         last = len(self.schedule.nights) - 1
         self.accidents.calm = True
@@ -484,7 +497,7 @@ class World:
 
     def operator_clock(self) -> VirtualClock:
         """Return the clock that stands in the database."""
-        return MortalClock(self, Life(machine=self.hosts.machines[0] if self.schedule.hosts == 1 else Machine()))
+        return MortalClock(self, Life(machine=self.company.machines[0] if self.schedule.hosts == 1 else Machine()))
 
     async def _command(self, verb: Any, item: Task) -> None:
         await self._excuse(item.subject)
