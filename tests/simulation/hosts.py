@@ -15,6 +15,7 @@ import anyio
 
 from pipeline.core.errors import DatabaseAway
 from pipeline.views import RunReport
+from tests.simulation.ledger import Broken
 from tests.simulation.schedule import Fault, Line, Schedule
 from tests.simulation.watch import Reach
 from tests.simulation.wire import LIFE, Life, Machine
@@ -99,6 +100,7 @@ class Hosts:
     def __init__(self, world: World, schedule: Schedule) -> None:
         self._world, self._schedule = world, schedule
         self._rng = Random(f"machines {schedule.seed}")
+        self._runs: set[str] = set()
         alone = schedule.hosts == 1
         self.machines = [Machine()] if alone else [self._machine(number) for number in range(schedule.hosts)]
 
@@ -109,6 +111,16 @@ class Hosts:
         """Return a life's way to the database."""
         world = self._world
         return SharedReach(world, life) if life.machine.name else Reach(world.database, life, world.accidents)
+
+    def note_run(self, run: str) -> None:
+        """Note the name of a run: in the history and in the ledger, each has its own, whoever starts when.
+
+        Raises:
+            Broken: there is one of that name.
+        """
+        if run in self._runs and len(self.machines) > 1:
+            raise Broken(f"two runs have one name: {run}")
+        self._runs.add(run)
 
     def victim(self, living: Sequence[Life]) -> Life:
         """Return whom it befalls."""

@@ -395,6 +395,7 @@ class World:
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, shared, Labelled(api), rng, adapters)
+                self.company.note_run(life.session.run_id)
                 report: RunReport = await life.session.run(iter(list(entries)))
                 return report
 

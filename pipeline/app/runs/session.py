@@ -64,7 +64,8 @@ class RunSession:
         self._clock = clock
         self._settings = plan.settings
         started = clock.now()
-        self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}"
+        who = f"{company.host}-{os.getpid()}" if company.host else f"{os.getpid()}"  # in a container, all are number 1
+        self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{who}"
         self._company, family, self._duty = company, company.family, duty
         owner = f"{family or socket.gethostname() + ':'}{os.getpid()}:{started:.6f}"
         self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id, family, duty)
