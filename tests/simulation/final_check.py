@@ -80,7 +80,7 @@ class Reckoning:
         world = self._world
         for thing in world.vendor.things.values():  # what was stuck for ever comes loose
             thing.until = min(thing.until, world.vendor.now())
-        return await world.retry()
+        return await world.operator.retry()
 
     async def _quiet(self) -> None:
         """Repeat the run until it changes nothing.

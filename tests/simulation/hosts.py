@@ -100,7 +100,7 @@ class Hosts:
     def __init__(self, world: World, schedule: Schedule) -> None:
         self._world, self._schedule = world, schedule
         self._rng = Random(f"machines {schedule.seed}")
-        self._runs: set[str] = set()
+        self._runs: dict[str, Machine] = {}
         alone = schedule.hosts == 1
         self.machines = [Machine()] if alone else [self._machine(number) for number in range(schedule.hosts)]
 
@@ -112,15 +112,14 @@ class Hosts:
         world = self._world
         return SharedReach(world, life) if life.machine.name else Reach(world.database, life, world.accidents)
 
-    def note_run(self, run: str) -> None:
-        """Note the name of a run: in the history and in the ledger, each has its own, whoever starts when.
+    def note_run(self, run: str, life: Life) -> None:
+        """Note the name of a run: in the history and in the ledger, no two hosts have one, whoever starts when.
 
         Raises:
-            Broken: there is one of that name.
+            Broken: another host's has it. Of one host, processes have different numbers; here all have one.
         """
-        if run in self._runs and len(self.machines) > 1:
+        if self._runs.setdefault(run, life.machine) is not life.machine:
             raise Broken(f"two runs have one name: {run}")
-        self._runs.add(run)
 
     def victim(self, living: Sequence[Life]) -> Life:
         """Return whom it befalls."""
@@ -188,7 +187,7 @@ class Hosts:
             report = await world.live(night, machine=machine, lines=lines)
             fault = world.accidents.next("between")
             if fault is not None:
-                await world.operator(fault, night)
+                await world.operator.act(fault, night)
             if isinstance(report, RunReport):
                 if report.exit_code in (0, 3, 5):
                     return

@@ -20,9 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from pipeline.app.items.ask_again import AskAgain
 from pipeline.app.runs.session import RunSession
-from pipeline.app.upkeep.prune import Pruning
 from pipeline.app.wiring.agreement import deciding_settings
 from pipeline.app.wiring.components import Adapters
 from pipeline.app.wiring.database import ALONE, RunDatabase, join_hosts
@@ -31,9 +29,8 @@ from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ReelmillError
 from pipeline.core.lifecycle import Policy, lost
-from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.core.model import Trouble
 from pipeline.engine.hosts import RUN
-from pipeline.ingest.ending.note import note_recalls
 from pipeline.ports.source import Item
 from pipeline.ports.source import ManifestLine as Words
 from pipeline.ports.store import Applied
@@ -43,13 +40,14 @@ from pipeline.views import BadLine, RunReport
 from tests.simulation.final_check import Reckoning
 from tests.simulation.hosts import Hosts, MortalClock
 from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.operator_acts import Operator
 from tests.simulation.schedule import CLIPS, LOSSES, Fault, Line, Schedule
 from tests.simulation.vendor import Vendor
 from tests.simulation.vendor_v1_2 import VendorV12
-from tests.simulation.vendor_v1_3 import VendorV13, base_of
+from tests.simulation.vendor_v1_3 import VendorV13
 from tests.simulation.watch import SinkReach, Watched, WatchedDisk
 from tests.simulation.wire import KEY, LIFE, Accidents, Life, Machine, Wire, wired
-from tests.support.clock import EPOCH, VirtualClock, VirtualLoop
+from tests.support.clock import EPOCH, VirtualLoop
 from tests.support.fakes import Crash, FakeSource
 
 T = TypeVar("T")
@@ -132,7 +130,9 @@ class World:
         self.vendor.one_call = schedule.one_call
         self.life = Life(dead=True)  #: the newest
         self.living: list[Life] = []
+        self.operator = Operator(self)
         self._on_the_wire: ExitStack | None = None
+        self._inside = 0
         self.lives = self.deaths = self.requests = 0
         self._full = 0
         self._clocks = self.accidents.clocks()
@@ -216,7 +216,7 @@ class World:
         elif fault.what == "power":
             self._power()
         elif fault.what in LOSSES:
-            self._lose(fault.what)
+            self.lose(fault.what)
         elif fault.what in ("stop", "stop now", "time up"):
             if life.context is not None and life.held is None:
                 life.context.run(_stop, life, now=fault.what == "stop now", time_up=fault.what == "time up")
@@ -234,7 +234,7 @@ class World:
         self.disk.fail(self.rng)
         self.disk.check()
 
-    def _lose(self, what: str) -> None:
+    def lose(self, what: str) -> None:
         """Remove the state folder, and with "all" the output folder as well."""
         for life in self.living:
             life.die()
@@ -317,7 +317,7 @@ class World:
         self.ledger.wishes = self.schedule.nights[night], self.schedule.prompts[night]
         entries = self.entries(self.schedule.nights[night] if lines is None else lines)
         body = self._process(life, settings, entries, Random(f"{self.schedule.seed} life {self.lives}"))
-        with self._wired():
+        with self.wired():
             self.living.append(life)
             life.task = asyncio.get_running_loop().create_task(body)
             self.loop.pulse = self._pulse
@@ -329,16 +329,18 @@ class World:
         return self._ended(life, died)
 
     @contextmanager
-    def _wired(self) -> Iterator[None]:
+    def wired(self) -> Iterator[None]:
         """Let httpx and the sink reach this world for as long as anybody lives."""
         if self._on_the_wire is None:
             self._on_the_wire = ExitStack()
             self._on_the_wire.enter_context(wired(self._wire))
             self._on_the_wire.enter_context(self.disk.mounted())
+        self._inside += 1
         try:
             yield
         finally:
-            if not self.living:
+            self._inside -= 1
+            if not self._inside:
                 self._on_the_wire.close()
                 self._on_the_wire = None
 
@@ -395,7 +397,7 @@ class World:
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, shared, Labelled(api), rng, adapters)
-                self.company.note_run(life.session.run_id)
+                self.company.note_run(life.session.run_id, life)
                 report: RunReport = await life.session.run(iter(list(entries)))
                 return report
 
@@ -442,85 +444,13 @@ class World:
             report = await self.live(night)
             fault = self.accidents.next("between")
             if fault is not None:
-                await self.operator(fault, night)
+                await self.operator.act(fault, night)
             if isinstance(report, RunReport):
                 if report.exit_code in (0, 3, 5):
                     return
                 if report.resume_at is not None:
                     self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
             self.loop.jump(self.rng.choice((1.0, 1.0, 1.5, 20.0, 300.0)))
-
-    async def operator(self, fault: Fault, night: int) -> None:
-        what = fault.what
-        self.note(f"operator: {what}")
-        items = await self.database.tasks(Selection(kinds=("item",)))
-        if what in LOSSES:
-            self._lose(what)
-        elif self.living and what in ("remove results", "prune"):
-            self.note("others are at work")
-        elif what == "remove results":
-            folders = [name for name in sorted(self.disk.root.names) if "--" in name]
-            if folders:
-                self.disk.remove(self.rng.choice(folders))
-        elif what == "prune":
-            await self._prune()
-        elif items and what.startswith("cancel"):
-            undone = {t.subject for t in await self.database.tasks(Selection()) if t.state is not State.DONE}
-            await self._command("cancel", self.rng.choice([item for item in items if item.subject in undone] or items))
-        elif items and what == "again":
-            for _ in range(int(fault.size)):  # typed twice before the run, it is one new call
-                await self._again(self.rng.choice(items) if fault.size == 1 else items[0], night)
-        if what.endswith("retry"):
-            await self.retry()
-
-    async def _prune(self) -> None:
-        """Take away every answer that nothing needs, and all but the newest runs, in a process that may die of it."""
-        settings = self.settings(0, calm=False)
-        self.life = Life(state=len(self.databases) - 1, number=self.lives, wall=self.wall)
-        with self.disk.mounted():
-            pruning = Pruning(settings, self.database, DiskSink(settings.run.output), VirtualClock())
-            found = await pruning.find(-1e9, 10)
-            self.note(f"pruned {[(line.what, line.count, line.kept) for line in found.lines]}")
-            try:
-                await pruning.carry_out()
-            except (Crash, OSError) as error:
-                self.note(f"it did not get to its end: {error}")
-
-    async def _again(self, item: Task, night: int) -> None:
-        """Have a finished item asked again, whatever stands in its way."""
-        asker = AskAgain(make_run_plan(self.settings(night, calm=False)), self.database, self.operator_clock())
-        found = await asker.look([item.key], [])
-        await asker.set()
-        if found.jobs:
-            (video,) = await self.database.tasks(Selection(kinds=("video",), keys=(item.subject,)))
-            self.ledger.rounds[video.data.get("external") or base_of(video.data.get("name", ""))] += 1
-        self.note(f"again: {[(row.jobs, row.already, row.left) for row in found.rows]}")
-
-    def operator_clock(self) -> VirtualClock:
-        """Return the clock that stands in the database."""
-        return MortalClock(self, Life(machine=self.company.machines[0] if self.schedule.hosts == 1 else Machine()))
-
-    async def _command(self, verb: Any, item: Task) -> None:
-        await self._excuse(item.subject)
-        if verb == "cancel" and item.subject:
-            await note_recalls(self.database, await self.database.tasks(Selection(subjects=(item.subject,))))
-        await self.database.command(verb, Selection(kinds=("item",), keys=(item.key,)), self.wall())
-        if item.subject:
-            kinds = ("video", "analysis", "publish", "indexing")
-            await self.database.command(verb, Selection(kinds=kinds, subjects=(item.subject,)), self.wall())
-
-    async def retry(self) -> int:
-        """Be the operator who lets everything go on."""
-        await self._excuse()
-        return await self.database.command("retry", Selection(), self.wall())
-
-    async def _excuse(self, *subjects: str) -> None:
-        """What is held when an operator decides about it may be paid again."""
-        videos = {task.key: task for task in await self.database.tasks(Selection(kinds=("video",)))}
-        for task in await self.database.tasks(Selection(subjects=subjects)):
-            if task.state is State.HELD:
-                data = videos[task.subject or task.key].data
-                self.ledger.excused.add(data.get("external") or base_of(data.get("name", "")))
 
 
 def _stop(life: Life, *, now: bool, time_up: bool) -> None:
