@@ -36,9 +36,10 @@ def test_whatever_happens_nothing_is_paid_twice_and_nothing_is_lost(first: int) 
     assert f"{SHARE} seeds good, 0 broken" in ran.stdout
 
 
-def test_a_seed_goes_the_same_way_every_time() -> None:
+@pytest.mark.parametrize("seed", ["45", "4"], ids=["one machine", "several"])
+def test_a_seed_goes_the_same_way_every_time(seed: str) -> None:
     """Two processes replay one seed to the last request: what they note is the same."""
-    first, second = simulation("--seed", "45"), simulation("--seed", "45")
+    first, second = simulation("--seed", seed), simulation("--seed", seed)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "digest=" in first.stdout
     assert first.stdout.splitlines()[0] == second.stdout.splitlines()[0]
