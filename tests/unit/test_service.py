@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -22,7 +23,7 @@ from pipeline.service.container import container_file
 from pipeline.service.cron import cron_file
 from pipeline.service.kubernetes import kubernetes_file
 from pipeline.service.systemd import systemd_files, worker_files
-from pipeline.service.values import Deployment
+from pipeline.service.values import Deployment, ServiceFile
 from tests.support.cli import KEY, Ended, command
 
 ODD = "/srv/50% off $HOME's `films` & more; #1"
@@ -96,26 +97,31 @@ def test_odd_folders_mean_themselves_in_a_unit() -> None:
     assert values(text, "LoadCredential") == [f"twelvelabs:{doubled}/key"]
 
 
+def verified(files: Sequence[ServiceFile], folder: Path, *, user: bool) -> tuple[int, str]:
+    """Return the exit code of ``systemd-analyze verify`` and all that it says."""
+    for file in files:
+        (folder / file.name).write_text(file.content)
+    ran = subprocess.run(
+        ["systemd-analyze", "--user" if user else "--system", "--recursive-errors=no", "verify",
+         *(str(folder / file.name) for file in files)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    return ran.returncode, ran.stdout + ran.stderr
+
+
 @needs_systemd
 @pytest.mark.parametrize("user", [False, True], ids=["system", "user"])
 @pytest.mark.parametrize("folder", ["plain", "50% off $HOME's films; #1"])
 def test_systemd_takes_the_units(tmp_path: Path, folder: str, user: bool) -> None:
     """``systemd-analyze verify`` has not one word to say, whatever the folders are called."""
-    assert ANALYZE is not None
     home = tmp_path / folder
     (home / "bin").mkdir(parents=True)
     program = home / "bin" / "reelmill"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     it = replace(PLAIN, program=[str(program)], config=home / "n.toml", writes=[home], reads=[home], user="root")
-    for file in systemd_files(it, user=user):
-        (tmp_path / file.name).write_text(file.content)
-    ran = subprocess.run(
-        [ANALYZE, "--user" if user else "--system", "--recursive-errors=no", "verify",
-         *(str(tmp_path / file.name) for file in systemd_files(it, user=user))],
-        capture_output=True, text=True, timeout=60, check=False, env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
-    )  # fmt: skip
-    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert verified(systemd_files(it, user=user), tmp_path, user=user) == (0, "")
 
 
 @needs_systemd
@@ -356,7 +362,6 @@ SHARED = replace(
 @pytest.mark.parametrize("user", [False, True], ids=["system", "user"])
 def test_systemd_takes_a_worker_and_what_feeds_it(tmp_path: Path, user: bool) -> None:
     """Started again after a crash, but not where somebody must do something; ``verify`` has not one word to say."""
-    assert ANALYZE is not None
     program = tmp_path / "reelmill"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -377,14 +382,7 @@ def test_systemd_takes_a_worker_and_what_feeds_it(tmp_path: Path, user: bool) ->
     held = ["store-password:/etc/reelmill.store-password"]
     assert [each for each in values(worker, "LoadCredential") if "store" in each] == ([] if user else held)
     assert "REELMILL_STORE_PASSWORD_FILE=" in worker
-    for file in files:
-        (tmp_path / file.name).write_text(file.content)
-    ran = subprocess.run(
-        [ANALYZE, "--user" if user else "--system", "--recursive-errors=no", "verify",
-         *(str(tmp_path / name) for name in names)],
-        capture_output=True, text=True, timeout=60, check=False, env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
-    )  # fmt: skip
-    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+    assert verified(files, tmp_path, user=user) == (0, "")
     assert [file.name for file in worker_files(replace(it, feeds=False), user=user)] == names[:1]
 
 

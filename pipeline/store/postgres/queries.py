@@ -178,11 +178,16 @@ WHERE id = ANY (ARRAY(
     SELECT id FROM task WHERE state = 'pending' AND wake_at > $2 AND trouble_code = ANY ($1::text[]) ORDER BY id FOR UPDATE
 ))
 """
-#: Let tasks wait from now on that began to wait in what is the future now. One index range per lane, rank and host that occurs,
-#: so that a long queue of due tasks is not walked through.
-BRING_FORWARD = """
-WITH RECURSIVE rung (lane, rank, place) AS (
-    SELECT lane, first.rank, first.place FROM unnest($2::text[]) AS asked (lane) CROSS JOIN LATERAL (
+
+
+def rungs(lanes: str) -> str:
+    """Return a recursive table: every rank and host of pending tasks.
+
+    ``lanes``: the parameter that names the lanes. One step of the index for each rung, however long the queue is.
+    """
+    return f"""
+rung (lane, rank, place) AS (
+    SELECT lane, first.rank, first.place FROM unnest({lanes}::text[]) AS asked (lane) CROSS JOIN LATERAL (
         SELECT rank, place FROM task WHERE state = 'pending' AND task.lane = asked.lane ORDER BY rank DESC, place DESC LIMIT 1
     ) AS first
     UNION ALL
@@ -191,7 +196,14 @@ WITH RECURSIVE rung (lane, rank, place) AS (
         WHERE state = 'pending' AND task.lane = rung.lane AND (task.rank, task.place) < (rung.rank, rung.place)
         ORDER BY rank DESC, place DESC LIMIT 1
     ) AS below
-),
+)
+"""
+
+
+#: Let tasks wait from now on that began to wait in what is the future now. One index range per lane, rank and host that occurs,
+#: so that a long queue of due tasks is not walked through.
+BRING_FORWARD = f"""
+WITH RECURSIVE {rungs("$2")},
 late AS (
     SELECT task.id FROM rung JOIN task
         ON task.state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.place = rung.place

@@ -9,7 +9,7 @@ table once that is large.
 from __future__ import annotations
 
 from pipeline.store.encoding import TASK
-from pipeline.store.postgres.queries import KNOWN
+from pipeline.store.postgres.queries import KNOWN, rungs
 from pipeline.store.postgres.schema import MIGRATION_LOCK, SCHEMA
 
 _LIVE = "status IN ('queued', 'picked')"
@@ -85,18 +85,7 @@ RETURNING true
 #: Due tasks without a queued hint, among the first that would be given out; what stands behind them comes to the front.
 #: ($1: lanes; $2: the caller's now.)
 WITHOUT_HINT = f"""
-WITH RECURSIVE
-rung (lane, rank, place) AS (
-    SELECT lane, first.rank, first.place FROM unnest($1::text[]) AS asked (lane) CROSS JOIN LATERAL (
-        SELECT rank, place FROM task WHERE state = 'pending' AND task.lane = asked.lane ORDER BY rank DESC, place DESC LIMIT 1
-    ) AS first
-    UNION ALL
-    SELECT lane, below.rank, below.place FROM rung CROSS JOIN LATERAL (
-        SELECT rank, place FROM task
-        WHERE state = 'pending' AND task.lane = rung.lane AND (task.rank, task.place) < (rung.rank, rung.place)
-        ORDER BY rank DESC, place DESC LIMIT 1
-    ) AS below
-),
+WITH RECURSIVE {rungs("$1")},
 head AS (
     SELECT first.id FROM rung CROSS JOIN LATERAL (
         SELECT id FROM task
