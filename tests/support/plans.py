@@ -70,6 +70,10 @@ class Plan:
 async def fill(link: Any, rows: int) -> None:
     """Put so many tasks, results, entries and lines of PgQueuer's log, and hints for what is pending: a fifth."""
     await link.execute("SET search_path = reelmill")
+    for table in sorted(
+        LARGE
+    ):  # or the server looks at the rows again whenever it comes to that, perhaps between two plans
+        await link.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     for statement in _FILL:
         await link.execute(statement, rows)
     await link.execute("VACUUM (ANALYZE) task, result, spend, pgqueuer, pgqueuer_log")
