@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from json import loads
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.app.wiring.components import is_shared
 from pipeline.app.wiring.database import MOVED, need_driver, open_shared, shared_database, told_as_configuration
@@ -24,7 +25,6 @@ from pipeline.ingest.payloads import ItemData, VideoData
 from pipeline.ingest.stored_json import changed
 from pipeline.source.identity import host_file_key
 from pipeline.store.encoding import Row, to_json
-from pipeline.store.transfer.postgres import PostgresCopy
 from pipeline.store.transfer.sqlite import SqliteCopy
 from pipeline.store.transfer.tables import (
     NOTE,
@@ -40,6 +40,9 @@ from pipeline.store.transfer.tables import (
     is_own_note,
 )
 from pipeline.views import MovedState
+
+if TYPE_CHECKING:
+    from pipeline.store.transfer.postgres import PostgresCopy
 
 _HASHES = "sha256:"  #: how the names of remembered hashes begin
 
@@ -114,6 +117,8 @@ async def _to_folder(settings: Settings, folder: Path) -> MovedState:
 
 async def _own_name(settings: Settings, own: str) -> tuple[str, str, PostgresCopy]:
     """Return this host's name, the database's address without its password, and the database."""
+    from pipeline.store.transfer.postgres import PostgresCopy
+
     address = shared_database(settings)
     assert address is not None
     async with open_shared(settings) as database:

@@ -248,10 +248,15 @@ async def open_if_present(settings: Settings) -> AsyncIterator[Database | None]:
 
 
 async def who_works(settings: Settings) -> str:
-    """Return in words who works on the database; empty if nobody."""
+    """Return in words who works on the database; empty if nobody.
+
+    Raises:
+        ConfigError: hosts share it, and it cannot be used.
+    """
     address = shared_database(settings)
     if address is None:
         return state_folder.lock_holder(settings.run.state)
+    need_driver()
     from pipeline.store.postgres.holders import find_holders
 
     with told_as_configuration():
