@@ -19,7 +19,17 @@ from pipeline.local.analysis.ranking.search_hits import hits_of_any, with_neares
 from pipeline.local.state import fulltext, vectors
 from pipeline.local.state.fulltext import ClipMatch
 from tests.bench.understanding import search
-from tests.support.sentence_model import CONFIG, HEADS, LAYERS, SIZE, VOCABULARY, Tensors, random_tensors, write_model
+from tests.support.sentence_model import (
+    CONFIG,
+    HEADS,
+    LAYERS,
+    SIZE,
+    VOCABULARY,
+    Tensors,
+    random_tensors,
+    safetensors,
+    write_model,
+)
 
 TEXTS = ["The sea rises.", "sea", "the the the rises twice a sea.", "Naïve 東 abb"]
 
@@ -128,27 +138,47 @@ def _no_header(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
 
 
-def _other_kind(folder: Path) -> None:
-    (folder / "config.json").write_text(json.dumps({**CONFIG, "model_type": "gpt2"}), encoding="utf-8")
+def _configured(**changed: object) -> Callable[[Path], None]:
+    config = {name: value for name, value in {**CONFIG, **changed}.items() if value != "left out"}
+
+    def damage(folder: Path) -> None:
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    return damage
 
 
-def _layer_missing(folder: Path) -> None:
-    (folder / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": 5}), encoding="utf-8")
+def _longer_vocabulary(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("\n".join([*VOCABULARY, "land"]), encoding="utf-8")
+
+
+def _not_finite(folder: Path) -> None:
+    tensors = random_tensors()
+    tensors["encoder.layer.0.output.dense.bias"][:] = np.nan
+    (folder / "model.safetensors").write_bytes(safetensors(tensors))
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         _without_file("config.json"), _without_file("vocab.txt"), _without_file("model.safetensors"),
-        _cut, _no_header, _other_kind, _layer_missing,
+        _cut, _no_header, _longer_vocabulary, _not_finite, _configured(model_type="gpt2"),
+        _configured(num_hidden_layers=5), _configured(num_hidden_layers="left out"), _configured(num_hidden_layers=None),
+        _configured(num_attention_heads=0), _configured(num_attention_heads=3),
     ],
 )  # fmt: skip
 def test_a_damaged_model_is_told_and_not_used(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """Each fault names the folder."""
+    """Each fault names the folder, before any text is encoded."""
     folder = write_model(tmp_path / "model")
     damage(folder)
     with pytest.raises(UnusableModel, match="model"):
-        SentenceEncoder(open_model(folder, trusted=True)).encode(["sea"])
+        SentenceEncoder(open_model(folder, trusted=True))
+
+
+def test_texts_are_cut_to_the_positions_that_a_model_has(tmp_path: Path) -> None:
+    """Whatever its configuration says of them."""
+    folder = write_model(tmp_path / "model")
+    _configured(max_position_embeddings=512)(folder)
+    assert SentenceEncoder(open_model(folder, trusted=True)).encode(["sea " * 99]).shape == (1, SIZE)
 
 
 def test_a_wheel_with_other_weights_than_the_published_ones_is_refused(tmp_path: Path) -> None:

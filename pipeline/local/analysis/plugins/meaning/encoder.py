@@ -22,20 +22,24 @@ class SentenceEncoder:
     Their products tell how near meanings are.
 
     Raises:
-        UnusableModel: the folder lacks the vocabulary or a tensor.
+        UnusableModel: the folder lacks the vocabulary or a tensor, or they do not fit together.
     """
 
     def __init__(self, model: SentenceModel) -> None:
         self.model = model
-        self._layers = int(model.config["num_hidden_layers"])
-        self._heads = int(model.config["num_attention_heads"])
-        self._epsilon = float(model.config.get("layer_norm_eps", 1e-12))
         self._tensors: Mapping[str, Tensor] = read_tensors(model)
         try:
+            self._layers = int(model.config["num_hidden_layers"])
+            self._heads = int(model.config["num_attention_heads"])
+            self._epsilon = float(model.config.get("layer_norm_eps", 1e-12))
             vocabulary = (model.folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-            self._tokens = WordPieces(vocabulary, min(_MOST_TOKENS, int(model.config["max_position_embeddings"])))
-            self._forward([[0, 0]])
-        except (OSError, UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
+            most = min(_MOST_TOKENS, len(self._tensors["embeddings.position_embeddings.weight"]))
+            self._tokens = WordPieces(vocabulary, most)
+            if not np.isfinite(self._forward([[0, len(vocabulary) - 1]])).all():
+                raise ValueError("its numbers are not finite")
+        except KeyError as error:
+            raise UnusableModel(f"{model.folder} is not whole: it lacks {error}") from None
+        except (OSError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             raise UnusableModel(f"{model.folder} is not whole: {error}") from None
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int8]:
