@@ -14,19 +14,18 @@ from pipeline.service.values import PASSWORD, SECRETS, STATE, Deployment, Servic
 _USER = 1000
 
 
-def kubernetes_file(it: Deployment, *, config: str, workers: int = 2) -> ServiceFile:
-    """Return all objects in one file. ``config``: the configuration's own text.
+def kubernetes_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
+    """Return all objects in one file.
 
-    What the configuration names below a folder that all hosts see lies on one claim, ``NAME-files``, at the same paths.
+    The configuration is not among them: it may hold addresses that are secret. What it names below a folder that all hosts
+    see lies on one claim, ``NAME-files``, at the same paths.
     """
     name = _label(it.name)
     # Not the configuration's folder, unless films are there.
     reads = [path for path in it.shared_reads if path in it.reads]
     folders = [str(path) for path in (*it.shared_writes, *reads)]
     pod = _pod(name, it, folders)
-    texts = {"reelmill.toml": config}
     documents = [
-        _object("v1", "ConfigMap", f"{name}-config", data=texts),
         _object("batch/v1", "Job", f"{name}-migrate", spec={
             "backoffLimit": 6, "ttlSecondsAfterFinished": 3600,
             "template": {"spec": {**pod(["migrate"]), "restartPolicy": "OnFailure"}},
@@ -58,6 +57,7 @@ def _comment(it: Deployment, name: str) -> Iterator[str]:
     yield f"# Reelmill for {it.config}. The database is the one of [store] url; PostgreSQL itself is not among these."
     yield f"#   reelmill service container --config {shlex.quote(str(it.config))} > Containerfile"
     yield f"#   podman build --tag {name} --file Containerfile . && podman push {name} REGISTRY/{name}     # and name it below"
+    yield f"#   kubectl create secret generic {name}-config --from-file=reelmill.toml={shlex.quote(str(it.config))}"
     yield f"#   kubectl create secret generic {name} --from-file={PASSWORD}=./store-password" + (
         f" --from-file=twelvelabs={shlex.quote(str(it.key_file))}" if it.key_file is not None else ""
     )
@@ -85,7 +85,7 @@ def _pod(name: str, it: Deployment, folders: Sequence[str]) -> Any:
         ]
         volumes = [
             *([] if own else [{"name": "state", "emptyDir": {}}]),
-            {"name": "config", "configMap": {"name": f"{name}-config"}},
+            {"name": "config", "secret": {"secretName": f"{name}-config", "defaultMode": 0o440}},
             {"name": "secret", "secret": {"secretName": name, "defaultMode": 0o440}},
             {"name": "files", "persistentVolumeClaim": {"claimName": f"{name}-files"}},
         ]
@@ -145,8 +145,5 @@ def _yaml(value: Any, indent: str = "") -> Iterator[str]:
                 first, *others = _yaml(entry, indent + "    ")
                 yield f"{indent}  - {first.lstrip()}"
                 yield from others
-        elif isinstance(each, str) and "\n" in each:
-            yield f"{indent}{key}: |\n"
-            yield from (f"{indent}  {line}\n" if line else "\n" for line in each.splitlines())
         else:
             yield f"{indent}{key}: {json.dumps(each, ensure_ascii=False)}\n"

@@ -68,7 +68,7 @@ def _files(settings: Settings, it: Deployment, kind: ServiceKind, *, user: bool)
         case "compose":
             return [compose_file(it)]
         case "kubernetes":
-            return [kubernetes_file(it, config=it.config.read_text(encoding="utf-8"))]
+            return [kubernetes_file(it)]
         case "container":
             database = "distributed" if settings.store.engine == "pgqueuer" else "postgres"
             extras = ",".join(["youtube", database, *(["notify"] if settings.watch.notify else [])])
