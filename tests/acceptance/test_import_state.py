@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.app.cluster.import_state import import_state
+from pipeline.app.wiring.state_folder import moved_to, open_for_writing
+from pipeline.config.settings import load
+from pipeline.core.errors import ConfigError, DatabaseAway, StoreError
+from pipeline.core.model import RunNote
+from pipeline.store.transfer.postgres import PostgresCopy
+from pipeline.store.transfer.tables import Put, Totals
 from tests.acceptance.test_shared_database import url
 from tests.support.cli import KEY, Platform, command, serving, toml
 from tests.support.media import clips
@@ -50,6 +57,10 @@ def test_a_library_moves_to_a_server_and_back(tmp_path: Path, url: str) -> None:
         assert (refused.code, "was moved to" in refused.err) == (2, True)
         again = command(folder, "import-state", "--from", "state", "--to", url)
         assert (again.code, "not empty" in again.err) == (2, True)
+        refused = command(folder, "run")  # as before: a move that is repeated opens nothing
+        assert (refused.code, "was moved to" in refused.err) == (2, True)
+        elsewhere = command(folder, "import-state", "--from", "state", "--to", "postgresql://a@127.0.0.1:1/x")
+        assert (elsewhere.code, "was moved to" in elsewhere.err) == (2, True)
 
         configure(folder, platform, run={"state": "state", "manifests": ["films"]}, store={"url": url})
         after = command(folder, "status", "--json").json
@@ -61,6 +72,9 @@ def test_a_library_moves_to_a_server_and_back(tmp_path: Path, url: str) -> None:
 
         back = command(folder, "import-state", "--from", url, "--to", "other", "--json")
         assert back.code == 0, back.err
+        for name, why in (("other", "not empty"), ("third", "was moved to")):
+            again = command(folder, "import-state", "--from", url, "--to", name)
+            assert (again.code, why in again.err) == (2, True)
         gone = command(folder, "run")
         assert (gone.code, "was moved into the folder" in gone.err) == (2, True)
         configure(folder, platform, run={"state": "other", "manifests": ["films"]})
@@ -69,6 +83,37 @@ def test_a_library_moves_to_a_server_and_back(tmp_path: Path, url: str) -> None:
         keys = [row["key"] for row in command(folder, "list", "--json").json["items"]]
         assert sorted(keys) == sorted(f"file:{path}" for path in films.iterdir())
         assert posts(platform) == sent  # in all of it, nothing was sent
+
+
+class Deaf(PostgresCopy):
+    """A server whose last answer gets lost."""
+
+    async def fill(self, copy: Callable[[Put], Awaitable[Totals]]) -> None:
+        await super().fill(copy)
+        raise DatabaseAway("The connection was lost.")
+
+
+class Full(PostgresCopy):
+    """A server that takes nothing."""
+
+    async def fill(self, copy: Callable[[Put], Awaitable[Totals]]) -> None:
+        raise StoreError("The disk of the server is full.")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("server", "moved"), [(Deaf, True), (Full, False)])
+async def test_a_folder_opens_again_only_where_nothing_has_arrived(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, server: type[PostgresCopy], moved: bool
+) -> None:
+    """A commit whose answer was lost may have gone through: with two databases at work, all would be paid twice."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    async with open_for_writing(folder) as database:
+        await database.note_run(RunNote("r1", 0.0))
+    monkeypatch.setattr("pipeline.store.transfer.postgres.PostgresCopy", server)
+    with pytest.raises(ConfigError):
+        await import_state(load(None, env={}), str(folder), url)
+    assert bool(moved_to(folder)) == moved
 
 
 def test_only_one_of_each_is_moved(tmp_path: Path) -> None:

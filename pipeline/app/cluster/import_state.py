@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import anyio
 
 from pipeline.app.wiring.components import is_shared
 from pipeline.app.wiring.database import MOVED, need_driver, open_shared, shared_database, told_as_configuration
@@ -15,17 +19,18 @@ from pipeline.app.wiring.state_folder import (
     host_id,
     lock_state_folder,
     mark_moved,
+    moved_to,
     read_host_id,
     require_database,
     unmark_moved,
 )
 from pipeline.config.settings import Settings
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.ingest.payloads import ItemData, VideoData
 from pipeline.ingest.stored_json import changed
 from pipeline.source.identity import host_file_key
 from pipeline.store.encoding import Row, to_json
-from pipeline.store.transfer.sqlite import SqliteCopy
+from pipeline.store.transfer.sqlite import SqliteCopy, not_empty
 from pipeline.store.transfer.tables import (
     NOTE,
     PARKED,
@@ -33,7 +38,7 @@ from pipeline.store.transfer.tables import (
     Change,
     CopiedTable,
     CopySource,
-    Fill,
+    CopyTarget,
     Put,
     Totals,
     copy_all,
@@ -74,19 +79,18 @@ async def import_state(settings: Settings, source: str, target: str) -> MovedSta
 
 
 async def _to_server(settings: Settings, folder: Path) -> MovedState:
+    _refuse_elsewhere(str(folder), moved_to(folder), str(shared_database(settings)))
     host, address, server = await _own_name(settings, host_id(folder))
     file = SqliteCopy(database_file(folder))
-    with told_as_configuration():
-        await file.open()
-        await server.open()
+
+    async def mark(*, moved: bool) -> None:
+        mark_moved(folder, address) if moved else unmark_moved(folder)
+
     try:
-        mark_moved(folder, address)
-        try:
-            with told_as_configuration():
-                rows = await _copy(file, server.fill, _onto_host(settings, host))
-        except BaseException:
-            unmark_moved(folder)
-            raise
+        with told_as_configuration():
+            await file.open()
+            await server.open()
+            rows = await _move(file, server, f"The {address}", _onto_host(settings, host), mark)
     finally:
         await file.aclose()
         await server.aclose()
@@ -97,18 +101,16 @@ async def _to_folder(settings: Settings, folder: Path) -> MovedState:
     own = read_host_id(settings.run.state) or host_id(folder)  # of the folder that has worked on the database
     host, address, server = await _own_name(settings, own)
     file = SqliteCopy(database_file(folder))
-    await _refuse_others(settings, host)
-    with told_as_configuration():
-        await server.open()
-        await file.open()
+    await _refuse_others(settings, host, folder)
+
+    async def mark(*, moved: bool) -> None:
+        await server.note(MOVED, _whole(folder) if moved else None)
+
     try:
         with told_as_configuration():
-            await server.note(MOVED, _whole(folder))
-            try:
-                rows = await _copy(server, file.fill, _off_host(host))
-            except BaseException:
-                await server.note(MOVED, None)
-                raise
+            await server.open()
+            await file.open()
+            rows = await _move(server, file, str(folder), _off_host(host), mark)
     finally:
         await file.aclose()
         await server.aclose()
@@ -125,9 +127,22 @@ async def _own_name(settings: Settings, own: str) -> tuple[str, str, PostgresCop
         return await find_own_name(settings, database, own), str(address), PostgresCopy(address)
 
 
-async def _refuse_others(settings: Settings, host: str) -> None:
-    """Refuse to take tasks to one machine that need another one's disk."""
+def _refuse_elsewhere(source: str, before: str, target: str) -> None:
+    """Refuse to move once more what goes on elsewhere.
+
+    Both places would be worked on, and all would be paid twice.
+    """
+    if before and before != target:
+        raise ConfigError(
+            f"import-state: {source} was moved to {before}; what is here is as it was then",
+            remedy="go on there; if that move was cut off, repeat it with the same --to",
+        )
+
+
+async def _refuse_others(settings: Settings, host: str, folder: Path) -> None:
+    """Refuse what is elsewhere already, or needs the disk of another host."""
     async with open_shared(settings) as database:
+        _refuse_elsewhere(f"the {shared_database(settings)}", str(await database.load(MOVED) or ""), _whole(folder))
         others = sorted(name for name in await database.places() if name != host)
     if others:
         raise ConfigError(
@@ -136,15 +151,30 @@ async def _refuse_others(settings: Settings, host: str) -> None:
         )
 
 
-async def _copy(source: CopySource, fill: Fill, change: Change) -> dict[str, int]:
-    """Copy all rows; return their numbers by table."""
+async def _move(
+    source: CopySource, target: CopyTarget, where: str, change: Change, mark: Callable[..., Awaitable[None]]
+) -> dict[str, int]:
+    """Copy all rows; return their numbers by table.
+
+    The source is marked first. The mark goes only where nothing can have arrived: a commit whose answer was lost may have
+    gone through, and with two databases that are worked on, all would be paid twice.
+    """
     rows: dict[str, int] = {}
 
     async def copy(put: Put) -> Totals:
         rows.update((await copy_all(source, put, change)).rows)
         return await source.totals()
 
-    await fill(copy)
+    if not (await target.totals()).empty:
+        raise not_empty(where)
+    await mark(moved=True)
+    try:
+        await target.fill(copy)
+    except BaseException:
+        with anyio.CancelScope(shield=True), suppress(ReelmillError):
+            if (await target.totals()).empty:
+                await mark(moved=False)
+        raise
     return rows
 
 

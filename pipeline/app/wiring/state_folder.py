@@ -175,6 +175,12 @@ def mark_moved(folder: Path, to: str) -> None:
     (folder / _MOVED).write_text(to, encoding="utf-8")
 
 
+def moved_to(folder: Path) -> str:
+    """Return where a folder's database was moved to; empty: nowhere."""
+    file = folder / _MOVED
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file.exists() else ""
+
+
 def unmark_moved(folder: Path) -> None:
     """Let runs work on it again."""
     (folder / _MOVED).unlink(missing_ok=True)
@@ -189,8 +195,7 @@ async def open_for_writing(folder: Path) -> AsyncIterator[Database]:
     """
     from pipeline.store.sqlite.database import open_database
 
-    if (folder / _MOVED).exists():
-        to = (folder / _MOVED).read_text(encoding="utf-8", errors="replace").strip()
+    if to := moved_to(folder):
         raise ConfigError(
             f"{folder}: its database was moved to {to}; what is here is as it was then",
             remedy="set [store] url; if the move was cut off, repeat `reelmill import-state`",

@@ -75,12 +75,12 @@ class CopySource(Protocol):
         ...
 
 
-#: Fills an empty database in one transaction; see :class:`CopyTarget`.
-Fill = Callable[[Callable[["Put"], Awaitable[Totals]]], Awaitable[None]]
-
-
 class CopyTarget(Protocol):
     """An empty database that is filled in one transaction."""
+
+    async def totals(self) -> Totals:
+        """Return what it holds."""
+        ...
 
     async def fill(self, copy: Callable[[Put], Awaitable[Totals]]) -> None:
         """Run ``copy``, which returns what the target must hold then, or leave nothing.
