@@ -23,7 +23,7 @@ def compose_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
         f"# Reelmill for {it.config}, on a PostgreSQL of its own: [store] url of the configuration does not count here.",
         *(f"#   mkdir -p {shlex.quote(str(folder))}" for folder in it.missing if folder not in it.own),
         f"#   reelmill service container --config {config} > Containerfile     # in a checkout, with this file",
-        "#   (umask 077; openssl rand -hex 24 > store-password)",
+        "#   (umask 077; openssl rand -hex 24 > store-password)     # inside, user 1000 reads it and writes the results",
         *(
             [f"#   (write the API key, and nothing else, into {it.key_file})"]
             if it.key_file and not it.key_there
