@@ -142,3 +142,16 @@ def test_another_machine_must_prove_who_it_is(tmp_path: Path) -> None:
         assert "store.insecure" in command(folder, "config", "check").err
     near = "postgresql://mill@127.0.0.1:1/films?sslmode=disable"
     assert "store.insecure" not in command(configure(tmp_path, near), "config", "check").err
+
+
+def test_the_doctor_says_what_a_run_would_be_refused_for(tmp_path: Path, url: str) -> None:
+    """Each host would start a platform of its own."""
+    assert command(configure(tmp_path, url), "migrate").code == 0
+    path = tmp_path / "reelmill.toml"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "base_url" not in line))
+    ended = command(tmp_path, "doctor", "--json")
+    assert ended.code == 2
+    (found,) = [each for each in ended.json if each["name"] == "database"]
+    assert found["state"] == "bad"
+    assert "a local platform of its own" in found["value"]
+    assert "reelmill platform --host" in found["costs"]

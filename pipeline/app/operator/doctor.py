@@ -15,7 +15,7 @@ from random import Random
 
 import anyio
 
-from pipeline.app.wiring.database import open_if_present, shared_database, who_works
+from pipeline.app.wiring.database import check_shared, open_if_present, shared_database, who_works
 from pipeline.app.wiring.downloads import download_folder, site_throttle
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
@@ -49,6 +49,7 @@ async def _at_work(settings: Settings) -> Finding:
     address = shared_database(settings)
     try:
         busy = await who_works(settings)
+        check_shared(settings)
     except ReelmillError as error:
         return Finding("database", "bad", error.trouble.message, error.trouble.remedy)
     if address is not None:
