@@ -196,7 +196,7 @@ def database(*clips: tuple[str, str, bytes]) -> sqlite3.Connection:
         db.execute(statement)
     for number, (video, text, vector) in enumerate(clips):
         fulltext.add(db, "i", video, [("conversation", float(number), number + 1.0, text)])
-        vectors.put(db, "m", [(vectors.clips_of(db, video)[-1], vector)])
+        vectors.put(db, "m", vectors.clips_of(db, video)[-1:], [vector])
     return db
 
 
@@ -216,8 +216,19 @@ def test_a_clips_vector_goes_with_it() -> None:
     """A video that is dropped leaves no vectors, and one that is gone gets none."""
     db = database(("v", "near", bytes([127, 0])), ("w", "far", bytes([0, 127])))
     fulltext.drop(db, "v")
-    vectors.put(db, "m", [(1, bytes([1, 1]))])
+    vectors.put(db, "m", [(1, "near")], [bytes([1, 1])])
     assert db.execute("SELECT seq FROM clip_vectors").fetchall() == [(2,)]
+
+
+def test_a_vector_never_falls_to_a_clip_that_has_taken_the_number() -> None:
+    """A video that is deleted while its clips are encoded frees their numbers, and another may have them by then."""
+    db = database(("v", "near", bytes([127, 0])), ("w", "far", bytes([0, 127])))
+    encoded = vectors.clips_of(db, "w")
+    fulltext.drop(db, "w")
+    fulltext.add(db, "i", "x", [("conversation", 0.0, 1.0, "another")])
+    assert [number for number, _ in vectors.clips_of(db, "x")] == [number for number, _ in encoded]
+    vectors.put(db, "m", encoded, [bytes([0, 127])])
+    assert vectors.nearest(db, "i", ["conversation"], "m", bytes([0, 127])) == []
 
 
 def test_what_has_no_vector_is_read_in_pieces_that_end() -> None:

@@ -91,12 +91,11 @@ class MeaningIndex:
         found = await self._ask([text for _, text in clips]) if clips else None
         if found is None:
             return None
-        rows = [(seq, row) for (seq, _), row in zip(clips, found.rows, strict=True)]
-        await self._state.write(lambda db: vectors.put(db, found.model, rows), durable=False)
+        await self._state.write(lambda db: vectors.put(db, found.model, clips, found.rows), durable=False)
         return clips[-1][0]
 
 
 def keep(db: sqlite3.Connection, video_id: str, found: SentenceVectors | None) -> None:
     """Keep the vectors of all clips of a video, inside the caller's transaction."""
     if found is not None:
-        vectors.put(db, found.model, list(zip(vectors.clips_of(db, video_id), found.rows, strict=True)))
+        vectors.put(db, found.model, vectors.clips_of(db, video_id), found.rows)

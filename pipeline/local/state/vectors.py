@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -27,17 +28,21 @@ _SCALE = 127.0 * 127.0
 _LEAST_SCORE, _SPAN = 45.0, 14.99  # of a nearest clip: "low" whatever the cosine, but above a few common words
 
 
-def put(db: sqlite3.Connection, model: str, rows: Sequence[tuple[int, bytes]]) -> None:
-    """Keep vectors of clips that are still there: (number of the clip, vector)."""
+Numbered: TypeAlias = tuple[int, str]  #: a clip: its number, which may be given again once it is free, and its text
+
+
+def put(db: sqlite3.Connection, model: str, clips: Sequence[Numbered], rows: Sequence[bytes]) -> None:
+    """Keep vectors of clips, one each; a clip that is gone gets none."""
     db.executemany(
-        "INSERT OR REPLACE INTO clip_vectors (seq, model, vector) SELECT seq, ?, ? FROM clips WHERE seq = ?",
-        [(model, vector, seq) for seq, vector in rows],
+        "INSERT OR REPLACE INTO clip_vectors (seq, model, vector) SELECT seq, ?, ? FROM clips WHERE seq = ? AND text = ?",
+        [(model, row, seq, text) for (seq, text), row in zip(clips, rows, strict=True)],
     )
 
 
-def clips_of(db: sqlite3.Connection, video_id: str) -> list[int]:
-    """Return the numbers of a video's clips, as they were added."""
-    return [int(seq) for (seq,) in db.execute("SELECT seq FROM clips WHERE video_id = ? ORDER BY seq", [video_id])]
+def clips_of(db: sqlite3.Connection, video_id: str) -> list[Numbered]:
+    """Return a video's clips, as they were added."""
+    rows = db.execute("SELECT seq, text FROM clips WHERE video_id = ? ORDER BY seq", [video_id])
+    return [(int(seq), str(text)) for seq, text in rows]
 
 
 def has_clips(db: sqlite3.Connection) -> bool:
@@ -45,8 +50,8 @@ def has_clips(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM clips LIMIT 1").fetchone() is not None
 
 
-def missing(db: sqlite3.Connection, model: str, after: int, most: int) -> list[tuple[int, str]]:
-    """Return clips of indexes without a vector of this model: (number, text).
+def missing(db: sqlite3.Connection, model: str, after: int, most: int) -> list[Numbered]:
+    """Return clips of indexes without a vector of this model.
 
     They come in the order of their numbers, from the one behind ``after``.
     """

@@ -60,8 +60,8 @@ def fill(encoder: SentenceEncoder | None) -> sqlite3.Connection:
         said = sentences(talk.content().of("conversation"))
         fulltext.add(db, _INDEX, text.name, [("conversation", s.start, s.end, s.text) for s in said])
         if encoder is not None:
-            rows = (row.tobytes() for row in encoder.encode([s.text for s in said]))
-            vectors.put(db, encoder.model.id, list(zip(vectors.clips_of(db, text.name), rows, strict=True)))
+            rows = [row.tobytes() for row in encoder.encode([s.text for s in said])]
+            vectors.put(db, encoder.model.id, vectors.clips_of(db, text.name), rows)
     return db
 
 
