@@ -59,6 +59,17 @@ async def test_other_words_find_what_is_meant_and_it_is_called_so(tmp_path: Path
 
 
 @pytest.mark.asyncio
+async def test_a_filter_leaves_room_for_what_it_lets_pass(tmp_path: Path) -> None:
+    """Nearer clips of videos that are filtered out do not take the places of those that were asked for."""
+    async with old_platform(tmp_path, analyzer=canned(), meaning="model") as (_, client):
+        index = await old_index(client)
+        await video(client, index, "many.mp4", "\n".join(f"petrol car number {n}" for n in range(12)))
+        cars = await video(client, index, "cars.mp4", CARS)
+        found = await search(client, index, "vehicle fuel", filter={"id": [cars]})
+        assert [hit["metadata"][0]["text"] for hit in found["data"]] == CARS.splitlines()
+
+
+@pytest.mark.asyncio
 async def test_v1_3_finds_by_meaning_unless_it_is_asked_for_the_very_words(tmp_path: Path) -> None:
     """The words on slides are found so, too, without asking for them."""
     analyzer = canned(shown=[(10.0, 20.0, "Vehicle tax")])

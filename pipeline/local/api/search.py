@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from sqlite3 import Connection
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -108,12 +108,8 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
         videos = {video.id: video for video in VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])}
         unread = find_unread(db, index.id, kinds, videos.values())
         refuse_unread(kinds, unread.values())
-        hits = [
-            hit
-            for hit in _hits(db, search, kinds, meant)
-            if search_hits.matches_filter(search.filter, videos[hit.video_id])
-        ]
-        hits = hits[: limits.most_hits]
+        asked = {video.id for video in videos.values() if search_hits.matches_filter(search.filter, video)}
+        hits = _hits(db, search, kinds, asked, meant)[: limits.most_hits]
         views = [view(index, videos[hit.video_id], hit, rank) for rank, hit in enumerate(hits, 1)]
         data, info = _grouped(search, hits, views) if search.group_by == "video" else (views, {})
         read = [video for video in videos.values() if set(kinds) - unread[video.id]]  # others were not searched
@@ -144,7 +140,10 @@ def thumbnail_view(context: ApiContext, index: IndexRow, video_id: str, start: f
     return {"thumbnail_url": context.thumbnail(video_id, (start + end) / 2)}
 
 
-def _hits(db: Connection, search: SearchRequest, kinds: list[str], meant: SentenceVectors | None) -> list[ClipHit]:
+def _hits(
+    db: Connection, search: SearchRequest, kinds: list[str], videos: Container[str], meant: SentenceVectors | None
+) -> list[ClipHit]:
+    """Return the hits in these videos, best first."""
     found = []
     for kind in kinds:
         mode = search.mode if kind == "conversation" else "stems"
@@ -152,8 +151,9 @@ def _hits(db: Connection, search: SearchRequest, kinds: list[str], meant: Senten
     every = search.operator == "and" and len(set(search.search_options)) > 1
     hits = search_hits.hits_of_all(found, kinds) if every else search_hits.hits_of_any(found)
     if meant is not None:
-        hits = search_hits.with_nearest(hits, vectors.nearest(db, search.index_id, kinds, meant.model, meant.rows[0]))
-    return [hit for hit in hits if hit.score >= search.least]
+        near = vectors.nearest(db, search.index_id, kinds, meant.model, meant.rows[0], videos=videos)
+        hits = search_hits.with_nearest(hits, near)
+    return [hit for hit in hits if hit.score >= search.least and hit.video_id in videos]
 
 
 def _grouped(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -64,23 +64,39 @@ def missing(db: sqlite3.Connection, model: str, after: int, most: int) -> list[N
 
 
 def nearest(
-    db: sqlite3.Connection, index_id: str, kinds: Sequence[str], model: str, query: bytes, most: int = 10
+    db: sqlite3.Connection,
+    index_id: str,
+    kinds: Sequence[str],
+    model: str,
+    query: bytes,
+    *,
+    videos: Container[str] | None = None,
+    most: int = 10,
 ) -> list[ClipMatch]:
     """Return the clips of an index that are nearest to a query, best first.
 
     Their score, 48 to 60, is a low one: that they are the nearest does not mean that they are near.
+
+    Args:
+        db: a connection with :data:`DDL` and that of the clips.
+        index_id: the index.
+        kinds: of clips.
+        model: that has made the query's vector.
+        query: the vector.
+        videos: whose clips count; all of the index by default.
+        most: clips at most.
     """
     wanted = np.frombuffer(query, dtype=np.int8).astype(np.float32)
     rows = db.execute(
-        "SELECT c.seq, v.vector FROM clips c JOIN clip_vectors v ON v.seq = c.seq"
+        "SELECT c.seq, c.video_id, v.vector FROM clips c JOIN clip_vectors v ON v.seq = c.seq"
         f" WHERE c.index_id = ? AND c.kind IN ({', '.join('?' * len(kinds))}) AND v.model = ?",
         [index_id, *kinds, model],
     )
     best: list[tuple[float, int]] = []
     while chunk := rows.fetchmany(_AT_ONCE):
-        table = np.frombuffer(b"".join(vector for _, vector in chunk), dtype=np.int8).reshape(len(chunk), -1)
+        table = np.frombuffer(b"".join(vector for *_, vector in chunk), dtype=np.int8).reshape(len(chunk), -1)
         likeness = np.round(table.astype(np.float32) @ wanted / _SCALE, _DIGITS)
-        near = np.flatnonzero(likeness >= LEAST_LIKE)
+        near = [n for n in np.flatnonzero(likeness >= LEAST_LIKE) if videos is None or chunk[n][1] in videos]
         best = heapq.nsmallest(most, [*best, *((-float(likeness[n]), int(chunk[n][0])) for n in near)])
     return [_match(db, seq, -minus) for minus, seq in best]
 
