@@ -11,6 +11,7 @@ from typing import Protocol
 import anyio
 
 _LONGEST_ANSWER = 1.0  #: seconds
+_GAIN = 1.0  #: seconds from which on what the wall clock gains, or loses, is no matter of when the two were read
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 #: Days, hours, minutes and seconds in this order, each once at most.
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _UNITS))
@@ -71,12 +72,16 @@ class ServerClock:
 
     It is told by this machine's monotonic clock.
 
-    Every machine's own wall clock may be wrong, or be put right.
+    Every machine's own wall clock may be wrong, or be put right. What it gains may be time that no other clock has counted,
+    because a virtual machine was paused: so much has passed by :meth:`monotonic`, and the server must be asked what time it is.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ahead = clock.now() - clock.monotonic()  #: of the server's time over our monotonic one
+        self._wall = self._ahead  #: the same of the wall clock's
+        self._uncounted = 0.0  #: seconds that only the wall clock has counted
+        self._gained = anyio.Event()
 
     def note(self, server: float, sent: float, received: float) -> bool:
         """Take the server's time, in epoch seconds; return whether it was taken.
@@ -85,14 +90,27 @@ class ServerClock:
         """
         quick = received - sent <= _LONGEST_ANSWER
         if quick:
-            self._ahead = server - (sent + received) / 2
+            self._ahead = server - (sent + received) / 2 + self._uncounted
         return quick
+
+    async def doubted(self, seconds: float) -> None:
+        """Wait until the wall clock gains; at most so long."""
+        self._gained = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._gained.wait()
 
     def now(self) -> float:
         return self._clock.monotonic() + self._ahead
 
     def monotonic(self) -> float:
-        return self._clock.monotonic()
+        counted = self._clock.monotonic()
+        gain = self._clock.now() - counted - self._wall
+        if abs(gain) >= _GAIN:
+            self._wall += gain
+        if gain >= _GAIN:
+            self._uncounted += gain
+            self._gained.set()
+        return counted + self._uncounted
 
     async def sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)

@@ -30,8 +30,8 @@ class LeaseManager:
 
     A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
     other half, so a process that was frozen and woken does not pay for what another has taken over. Nor does it pay once
-    the wall clock is past the lease's end: where the monotonic clock stands still while a machine sleeps or a virtual
-    machine is paused, only that one tells.
+    the lease's end has passed: where the monotonic clock stands still while a machine sleeps or a virtual machine is
+    paused, only the wall clock tells. Of a shared database's time, ``ServerClock`` adds that to the monotonic one.
     """
 
     def __init__(self, store: Store, clock: Clock, lifetime: float) -> None:

@@ -164,6 +164,23 @@ def test_a_machine_that_slept_pays_nothing_before_it_has_asked() -> None:
     run_virtual(scenario())
 
 
+def test_a_paused_host_of_a_shared_database_pays_nothing_before_it_has_asked() -> None:
+    """All clocks but the wall clock stood still, and it is not that one which tells the time of the leases."""
+    payer = Payer(30.0)
+    it = paying(payer)
+    it.shared = True
+
+    async def scenario() -> None:
+        async with at_work(it, "a"):
+            await anyio.sleep(29)
+            it.clock.skew += 121
+        assert payer.fresh == [True, False], "the next attempt asks the platform first"
+        assert [at > 31 for at in payer.paid] == [True]
+        assert await it.states() == {"a": "done"}
+
+    run_virtual(scenario())
+
+
 def test_a_machine_that_slept_pays_on_what_was_confirmed_since() -> None:
     """A step that works on until the next renewal keeps its task."""
     payer = Payer(60.0)

@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from pipeline.core.backoff import Backoff
+from pipeline.core.clock import ServerClock
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Selection, Task
 from pipeline.core.outcome import Outcome
@@ -77,11 +78,13 @@ class EngineHarness:
     clock: VirtualClock = field(default_factory=VirtualClock)
     store: CountingStore = field(default_factory=CountingStore)
     widths: Mapping[Lane, int] = field(default_factory=lambda: dict(WIDTHS))
+    shared: bool = False  #: a server tells the time, as it does where several hosts have one database
 
     def pool(self, **options: Any) -> Pool:
         """Return a new process's pool over the same database."""
+        clock = ServerClock(self.clock) if self.shared else self.clock
         made = PoolOptions(**{"owner": "me", "widths": self.widths, "lease": 120.0, "stop_grace": 20.0, **options})
-        return Pool(self.store, self.task_types, self.clock, Random(1), made)  # type: ignore[arg-type]
+        return Pool(self.store, self.task_types, clock, Random(1), made)  # type: ignore[arg-type]
 
     async def run(self, tasks: Sequence[NewTask] = (), **options: Any) -> RunEnd:
         """Queue the tasks and run a pool over them to its end."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.clock import ServerClock
+from tests.support.clock import VirtualClock, run_virtual
 
 
 class _Machine:
@@ -45,3 +49,42 @@ def test_a_slow_answer_is_not_taken() -> None:
     clock = ServerClock(_Machine(1_000.0))
     clock.note(9_000.0, 50.0, 52.0)
     assert clock.now() == 1_000.0
+
+
+def test_what_only_the_wall_clock_has_counted_has_passed() -> None:
+    """A virtual machine that was paused for ten minutes, and put right then; what the wall clock loses takes nothing away."""
+    machine = _Machine(1_000.0)
+    clock = ServerClock(machine)
+    seen = [clock.monotonic()]
+    for jump in (600.0, -30.0, 20.0, 0.5, 0.0):
+        machine.wall += jump + 1
+        machine.since_boot += 1
+        seen.append(clock.monotonic())
+    assert [after - before for before, after in pairwise(seen)] == [601.0, 1.0, 21.0, 1.0, 1.0]
+    assert clock.now() == 1_005.0, "nobody knows whether it was put right, or put forward"
+    clock.note(9_000.0, clock.monotonic(), clock.monotonic())
+    assert clock.now() == 9_000.0
+
+
+def test_the_server_is_asked_as_soon_as_the_wall_clock_has_gained() -> None:
+    """And else when it is time to."""
+
+    async def scenario() -> list[float]:
+        machine = VirtualClock()
+        clock, asked = ServerClock(machine), list[float]()
+
+        async def keep() -> None:
+            while True:
+                await clock.doubted(60.0)
+                asked.append(anyio.current_time())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep)
+            for gain in (0.0, 5.0, 0.0, -5.0, 0.0, 0.0, 0.0):
+                await anyio.sleep(20.0)
+                machine.skew += gain
+                clock.monotonic()
+            group.cancel_scope.cancel()
+        return asked
+
+    assert run_virtual(scenario()) == [40.0, 100.0]

@@ -347,7 +347,7 @@ async def _look(database: PostgresDatabase, clock: ServerClock) -> None:
 
 async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
     while True:
-        await clock.sleep(_BETWEEN_LOOKS)
+        await clock.doubted(_BETWEEN_LOOKS)
         with suppress(ReelmillError):  # what matters the run meets as well
             await _look(database, clock)
 
