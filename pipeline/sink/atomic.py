@@ -102,6 +102,17 @@ def publish(folder: int, temp: str, name: str) -> None:
     os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
+def put(folder: str, name: str, content: bytes) -> None:
+    """Write one whole file, which a power cut does not undo.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    with opened(folder) as home:
+        publish(home, stage(home, name, content), name)
+        os.fsync(home)
+
+
 def remove(folder: int, name: str) -> None:
     """Remove a file or a link, never its target; it may be gone already."""
     with suppress(FileNotFoundError):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.app.wiring.state_folder import mark_moved
 from pipeline.core.errors import Transient
 from pipeline.ports.sink import OutFile
 from pipeline.sink.disk import DiskSink
@@ -136,3 +137,11 @@ def test_what_others_wrote_is_not_lost_where_it_cannot_be_read(tmp_path: Path) -
         run_virtual(sink.write(FOLDER, version(2)))
     assert sink.edited == [f"{FOLDER}/gist.edited.md"]
     assert disk.files()[f"{FOLDER}/gist.md"] == b"2"
+
+
+def test_that_a_folder_was_moved_outlives_a_power_cut(tmp_path: Path) -> None:
+    """Else two databases are worked on after it, and all is paid twice."""
+    disk = MemoryDisk(str(tmp_path))
+    with disk.mounted():
+        mark_moved(tmp_path, "the database films")
+    assert disk.safe() == {"moved": b"the database films"}

@@ -15,6 +15,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import Busy, ConfigError
 from pipeline.ports.store import Database
+from pipeline.sink import atomic
 
 _LOCK, _HOLDER, _DATABASE, _HOST, _MOVED = "lock", "holder.json", "reelmill.db", "host", "moved"
 _NAME = re.compile("[0-9a-f]{16}")
@@ -171,8 +172,8 @@ def require_database(folder: Path) -> Path:
 
 
 def mark_moved(folder: Path, to: str) -> None:
-    """Let no run work on a folder's database any more."""
-    (folder / _MOVED).write_text(to, encoding="utf-8")
+    """Let nobody write to a folder's database any more, also after a power cut."""
+    atomic.put(str(folder), _MOVED, to.encode())
 
 
 def moved_to(folder: Path) -> str:
@@ -182,7 +183,7 @@ def moved_to(folder: Path) -> str:
 
 
 def unmark_moved(folder: Path) -> None:
-    """Let runs work on it again."""
+    """Let it be written to again."""
     (folder / _MOVED).unlink(missing_ok=True)
 
 
