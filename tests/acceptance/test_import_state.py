@@ -75,8 +75,9 @@ def test_a_library_moves_to_a_server_and_back(tmp_path: Path, url: str) -> None:
         for name, why in (("other", "not empty"), ("third", "was moved to")):
             again = command(folder, "import-state", "--from", url, "--to", name)
             assert (again.code, why in again.err) == (2, True)
-        gone = command(folder, "run")
-        assert (gone.code, "was moved into the folder" in gone.err) == (2, True)
+        for words in (("run",), ("run", "--submit"), ("work", "--until-idle"), ("retry", "--failed"), ("prune",)):
+            gone = command(folder, *words)
+            assert (gone.code, "was moved into the folder" in gone.err) == (2, True), words
         configure(folder, platform, run={"state": "other", "manifests": ["films"]})
         home = command(folder, "run", "--json")
         assert (home.code, home.json["items"], home.json["this_run"]["unchanged"]["count"]) == (3, before["items"], 3)

@@ -113,11 +113,12 @@ async def open_for_run(settings: Settings, duty: Duty = RUN) -> AsyncIterator[Ru
         why = _why_alone(settings) if duty.role != "submit" else ""  # which pays nothing
         try:
             patience = min(settings.store.patience, _AT_THE_START)
-            async with _open_shared(address, "alone" if why else "beside", settings.store.engine, patience) as database:
-                with told_as_configuration():
-                    await retry_while_away(partial(_refuse_moved, database, address), SystemClock(), patience)
-                async with join_hosts(settings, database, SystemClock(), duty, patience) as shared:
-                    yield shared
+            hold: Hold = "alone" if why else "beside"
+            async with (
+                _open_shared(address, hold, settings.store.engine, patience) as database,
+                join_hosts(settings, database, SystemClock(), duty, patience) as shared,
+            ):
+                yield shared
         except Busy as busy:
             raise Busy(
                 f"{busy} This run cannot share it: {why}." if why else str(busy), remedy=busy.trouble.remedy
@@ -356,7 +357,7 @@ async def _keep_time(database: PostgresDatabase, clock: ServerClock) -> None:
 async def _open_shared(
     address: DatabaseAddress, hold: Hold, engine: Engine = "none", patience: float = 0.0
 ) -> AsyncIterator[PostgresDatabase]:
-    """Open it.
+    """Open it; who would write to what was moved elsewhere is refused.
 
     ``engine`` hands out its work. ``patience``: seconds for which a server that does not answer is waited for.
     """
@@ -369,6 +370,9 @@ async def _open_shared(
             lambda: open_database(address, hold=hold, engine=engine), SystemClock(), patience
         )
     try:
+        if hold:
+            with told_as_configuration():
+                await retry_while_away(partial(_refuse_moved, database, address), SystemClock(), patience)
         yield database
     finally:
         await database.aclose()
