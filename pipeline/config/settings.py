@@ -342,17 +342,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 _PATHS = (
     ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
-    ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
+    ("platform", "meaning"), ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
     ("youtube", "pace_folder"), ("watch", "post_header_file"), ("watch", "textfile"),
     ("store", "password_file"),
 )  # fmt: skip
+_NO_PATHS = {("platform", "meaning"): ("auto", "none", "")}  #: what may stand in place of a path
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
     for section, key in _PATHS:
         table = raw.get(section)
-        if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / os.path.expanduser(table[key]))
+        given = table.get(key) if isinstance(table, dict) else None
+        if isinstance(given, str) and given not in _NO_PATHS.get((section, key), ()):
+            raw[section][key] = str(folder / os.path.expanduser(given))
     run = raw.get("run")
     if isinstance(run, dict) and isinstance(run.get("manifests"), list):
         run["manifests"] = [_anchored(entry, folder) for entry in run["manifests"]]

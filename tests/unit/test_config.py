@@ -60,6 +60,22 @@ def test_relative_paths_in_the_file_count_from_its_folder(tmp_path: Path) -> Non
     assert settings.run.manifests == (str(tmp_path / "a.csv"), "-", "https://h/v.mp4", "/abs/b.txt")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("models/mini", "{folder}/models/mini"),
+        ("/abs/mini", "/abs/mini"),
+        ("~/mini", "{home}/mini"),
+        ("auto", "auto"),
+        ("none", "none"),
+    ],
+)
+def test_a_sentence_model_is_a_folder_beside_the_file_or_a_word(tmp_path: Path, given: str, meant: str) -> None:
+    """What names no folder stays a word."""
+    settings = load(write(tmp_path, f'[platform]\nmeaning = "{given}"\n'), env={})
+    assert settings.platform.meaning == meant.format(folder=tmp_path, home=Path.home())
+
+
 def test_youtube_in_any_form_is_no_path_of_the_file(tmp_path: Path) -> None:
     """What the command line takes for YouTube, the file may name as well; a file that is called like an id is a file."""
     forms = ["youtu.be/dQw4w9WgXcQ", "//www.youtube.com/@x", "YouTube.com/playlist?list=PL0123456789ab", "dQw4w9WgXcQ"]
