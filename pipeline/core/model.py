@@ -159,6 +159,7 @@ REFUND = "/refused"  #: how the keys of entries end that take others back
 SETTLED = "/settled"  #: of entries that add what the answer or the true length makes a call cost, more or less
 MOVED = "/moved-"  #: before the number of an entry that counts an unsent call in another run or on another day
 SETTLEMENTS = (SETTLED, "/length")  #: the second is of older databases
+DOUBT = "/doubt"  #: of entries without an amount, which only tell that something is possibly paid twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Spend:
     @property
     def calls(self) -> int:
         """How many calls this entry adds to a sum."""
-        return -1 if self.refund else 0 if self.settlement else 1
+        return -1 if self.refund else 0 if self.key.endswith((*SETTLEMENTS, DOUBT)) else 1
 
 
 #: How an item stands as a whole: by itself until it is done, then by the worst task of its video.

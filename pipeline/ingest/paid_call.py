@@ -38,7 +38,7 @@ from pipeline.core.errors import (
     Transient,
     is_surely_refused,
 )
-from pipeline.core.model import MOVED, REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
+from pipeline.core.model import DOUBT, MOVED, REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
 from pipeline.core.retry import AwayPatience, retry
 from pipeline.ingest.look_schedule import LookSchedule
@@ -156,10 +156,10 @@ class Billing:
     def doubt(self, cost: Cost, repeated: int) -> Spend:
         """Return an entry without an amount.
 
-        It tells that another call may pay for a part of this one again.
+        It is no call; it tells that another one may pay for a part of this one again.
         """
         return Spend(
-            _again(cost.key, repeated), cost.what, 0.0, 0.0, cost.subject,
+            _again(cost.key, repeated) + DOUBT, cost.what, 0.0, 0.0, cost.subject,
             doubtful=True, at=self._clock.now(), estimate=0.0, jobs=cost.jobs, run=self._run_id,
         )  # fmt: skip
 

@@ -10,7 +10,22 @@ from json import JSONEncoder, loads
 from typing import Any
 
 from pipeline.core.errors import Permanent
-from pipeline.core.model import Json, Lane, Lease, Parked, Placed, Result, RunNote, Spend, State, Task, Trouble
+from pipeline.core.model import (
+    DOUBT,
+    REFUND,
+    SETTLEMENTS,
+    Json,
+    Lane,
+    Lease,
+    Parked,
+    Placed,
+    Result,
+    RunNote,
+    Spend,
+    State,
+    Task,
+    Trouble,
+)
 from pipeline.ports.store import Applied
 
 
@@ -34,6 +49,15 @@ TASK = (
 
 #: The columns of a ledger entry in the order of :func:`parse_spend`.
 SPEND = "key, what, usd, minutes, subject, doubtful, at, estimate, jobs, run"
+
+
+def _ends(*endings: str) -> str:
+    return " OR ".join(f"key LIKE '%{ending}'" for ending in endings)
+
+
+#: In SQL of every kind, what :class:`Spend` says of an entry: whether it is a settlement, and how many calls it adds.
+SETTLES = _ends(*SETTLEMENTS)
+CALLS = f"(CASE WHEN {_ends(REFUND)} THEN -1 WHEN {_ends(*SETTLEMENTS, DOUBT)} THEN 0 ELSE 1 END)"
 
 
 def to_json(value: Json) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.model import REFUND, SETTLED, CostGroup, CostKey, Spend, State
+from pipeline.core.model import DOUBT, REFUND, SETTLED, CostGroup, CostKey, Spend, State
 from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, bring, each_database
 
@@ -87,6 +87,15 @@ async def test_an_answer_that_has_no_price_is_counted_apart(database: Database) 
         await database.enter(spend)
     found = {group.name: (group.calls, group.unpriced) for group in await database.costs("kind")}
     assert found == {"ask": (2, 1), "analyze": (1, 0)}
+
+
+@pytest.mark.asyncio
+async def test_a_doubt_without_an_amount_is_no_call(database: Database) -> None:
+    """It only tells that the call, or another one for a part of it, is possibly paid twice."""
+    for spend in (FIRST, Spend("a/again" + DOUBT, "analyze", 0.0, 0.0, "v1", doubtful=True, at=MIDNIGHT, run="r1")):
+        await database.enter(spend)
+    (group,) = await database.costs("kind")
+    assert (group.calls, group.settled, group.doubtful, group.usd) == (1, 0, 1, pytest.approx(0.5))
 
 
 @pytest.mark.asyncio

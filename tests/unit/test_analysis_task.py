@@ -236,7 +236,9 @@ def test_a_request_that_was_given_up_is_asked_for_before_a_part_of_it_is_asked_a
         assert len(asked) == (1 if shown else 2)
         assert any("title" in names for names in asked) is not shown
         assert set(await jobs_with_results(life)) == {"gist", "summary"}
-        assert sum(spend.doubtful for spend in await spends(life)) == told + (0 if shown else 1)
+        entered = await spends(life)
+        assert sum(spend.doubtful for spend in entered) == told + (0 if shown else 1)
+        assert sum(spend.calls for spend in entered) == len(life.api.questions)
 
     run_virtual(scenario())
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.core.model import REFUND, SETTLEMENTS, CostKey
+from pipeline.core.model import CostKey
+from pipeline.store.encoding import CALLS, SETTLES
 
 _STATES = ("done", "failed", "held", "cancelled")
 #: Videos of which something is not done, with the worst of their tasks: 3 held, 2 failed, 1 working.
@@ -90,16 +91,14 @@ ENTERED_SINCE = "SELECT id, key, usd, at, run FROM spend WHERE id > $1 ORDER BY 
 SPENT = """
 SELECT coalesce(sum(usd), 0.0), coalesce(sum(minutes), 0.0), coalesce(sum(doubtful), 0)::bigint FROM spend WHERE at >= $1
 """
-_SETTLEMENT = " OR ".join(f"key LIKE '%{ending}'" for ending in SETTLEMENTS)
-_CALLS = f"CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END"
 #: The ledger in groups, in one pass. ``{name}`` is what they are named by, ``{shown}`` how that is shown.
 _COSTS = f"""
 WITH part AS (
     SELECT
         {{name}} AS name,
-        sum({_CALLS}) AS calls,
-        coalesce(sum({_CALLS}) FILTER (WHERE what = 'ask' AND usd = 0 AND estimate = 0), 0) AS unpriced,
-        count(*) FILTER (WHERE {_SETTLEMENT}) AS settled,
+        sum({CALLS}) AS calls,
+        coalesce(sum({CALLS}) FILTER (WHERE what = 'ask' AND usd = 0 AND estimate = 0), 0) AS unpriced,
+        count(*) FILTER (WHERE {SETTLES}) AS settled,
         coalesce(sum(estimate) FILTER (WHERE doubtful = 0), 0.0) AS estimate,
         coalesce(sum(usd) FILTER (WHERE doubtful = 0), 0.0) AS usd, sum(minutes) AS minutes,
         sum(doubtful)::bigint AS doubtful, coalesce(sum(usd) FILTER (WHERE doubtful <> 0), 0.0) AS doubtful_usd,

@@ -11,8 +11,6 @@ from typing import TypeAlias
 import anyio
 
 from pipeline.core.model import (
-    REFUND,
-    SETTLEMENTS,
     About,
     ChangedVideo,
     CostGroup,
@@ -36,6 +34,8 @@ from pipeline.core.model import (
 from pipeline.ports.budget import CountedEntry, LedgerDays
 from pipeline.ports.store import WaitingHere
 from pipeline.store.encoding import (
+    CALLS,
+    SETTLES,
     SPEND,
     TASK,
     Row,
@@ -136,15 +136,13 @@ SPENDS = f"""
 SELECT {SPEND} FROM spend
 WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
 """
-_SETTLEMENT = " OR ".join(f"key LIKE '%{ending}'" for ending in SETTLEMENTS)
-_CALLS = f"(CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END)"
 #: The ledger in groups, in one pass. ``{name}`` is what they are named by.
 COSTS = f"""
 WITH part AS (
     SELECT
         {{name}} AS name,
-        sum({_CALLS}) AS calls, sum({_CALLS} * (what = 'ask' AND usd = 0 AND estimate = 0)) AS unpriced,
-        sum({_SETTLEMENT}) AS settled,
+        sum({CALLS}) AS calls, sum({CALLS} * (what = 'ask' AND usd = 0 AND estimate = 0)) AS unpriced,
+        sum({SETTLES}) AS settled,
         total(estimate * (NOT doubtful)) AS estimate, total(usd * (NOT doubtful)) AS usd, total(minutes) AS minutes,
         sum(doubtful) AS doubtful, total(usd * doubtful) AS doubtful_usd,
         count(DISTINCT nullif(subject, '')) AS videos
