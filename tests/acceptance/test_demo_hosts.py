@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,12 @@ def test_the_demo_removes_nobody_elses_folder(tmp_path: Path) -> None:
     refused = command(tmp_path, "demo", "--hosts", "2", ".")
     assert (refused.code, str(tmp_path / "hosts") in refused.err) == (2, True)
     assert (tmp_path / "hosts" / "mine").exists()
+
+
+@pytest.mark.slow(seconds=10)
+def test_the_demo_says_at_once_which_host_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the log, and does not wait until its time is up."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    refused = command(tmp_path, "demo", "--hosts", "2", "demo")
+    log = tmp_path / "demo" / "hosts" / "host-1" / "log"
+    assert (refused.code, "host-1 ended with 1" in refused.err, str(log) in refused.err) == (2, True, True)

@@ -96,20 +96,50 @@ async def demo_hosts(folder: Path, hosts: int, tell: Tell) -> HostsDemo:
         await migrate(first)
         await submit(first, [str(folder / "videos")])
         tell(f"{members[0].name} has put {len(videos)} videos into the queue")
-        with anyio.fail_after(_PATIENCE):
-            workers = [await stack.enter_async_context(_worker(host)) for host in members]
-            for host, worker in zip(members, workers, strict=True):
-                tell(f"{host.name} works: process {worker.pid}")
-            victim = members[1]
-            held = await _until_busy(first, victim, folder, len(videos) // 3)
-            workers[1].kill()
-            tell(f"kill -9 {workers[1].pid}: {victim.name} held {held} tasks; the others go on")
-            for host, worker in zip(members, workers, strict=True):
-                if await worker.wait() and host is not victim:
-                    raise ConfigError(
-                        f"demo: {host.name} ended with {worker.returncode}", remedy=f"see {host.folder / 'log'}"
-                    )
+        victim = members[1]
+        try:
+            with anyio.fail_after(_PATIENCE):
+                held = await _work(stack, members, victim, folder, len(videos) // 3, tell)
+        except TimeoutError:
+            raise ConfigError(
+                f"demo: the hosts were not done within {_PATIENCE:.0f} s",
+                remedy=f"this machine may be busy: try again; what each host did is in {folder}/host-*/log",
+            ) from None
         return await _compare(folder, first, members, victim, held, began)
+
+
+async def _work(
+    stack: AsyncExitStack, members: Sequence[_Host], victim: _Host, folder: Path, uploads: int, tell: Tell
+) -> int:
+    """Let all work until all is done, and kill one meanwhile.
+
+    Returns how many tasks that one held.
+
+    Raises:
+        ConfigError: another one ended by an error.
+    """
+    workers = {host.name: await stack.enter_async_context(_worker(host)) for host in members}
+    for name, worker in workers.items():
+        tell(f"{name} works: process {worker.pid}")
+
+    def check() -> None:
+        for host in members:
+            if workers[host.name].returncode:
+                raise ConfigError(
+                    f"demo: {host.name} ended with {workers[host.name].returncode}", remedy=f"see {host.folder / 'log'}"
+                )
+
+    held = await _until_busy(members[0].settings(), victim, folder, uploads, check)
+    killed = workers.pop(victim.name)
+    members = [host for host in members if host is not victim]
+    with suppress(ProcessLookupError):  # it was done
+        killed.kill()
+    tell(f"kill -9 {killed.pid}: {victim.name} held {held} tasks; the others go on")
+    for worker in workers.values():
+        await worker.wait()
+        check()
+    await killed.wait()
+    return held
 
 
 def _make_videos(folder: Path) -> tuple[Path, list[Path]]:
@@ -196,10 +226,14 @@ async def _worker(host: _Host) -> AsyncIterator[anyio.abc.Process]:
                 await process.wait()
 
 
-async def _until_busy(settings: Settings, victim: _Host, folder: Path, uploads: int) -> int:
-    """Wait until a host is at work; return how many tasks it holds."""
+async def _until_busy(settings: Settings, victim: _Host, folder: Path, uploads: int, check: Callable[[], None]) -> int:
+    """Wait until a host is at work; return how many tasks it holds.
+
+    ``check`` is called all the time, and raises if that is in vain.
+    """
     async with open_shared(settings) as database:
         while True:
+            check()
             owners = [task.lease.owner for task in await database.expired(None) if task.lease is not None]
             held = sum(owner.startswith(f"{victim.name}:") for owner in owners)
             made = await anyio.to_thread.run_sync(_paid, folder)
