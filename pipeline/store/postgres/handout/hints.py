@@ -50,6 +50,7 @@ _LONGEST = 100 * 365 * 86_400.0  #: seconds that a hint waits at most
 _NEVER = timedelta(seconds=_LONGEST)
 _PRIORITIES = (-(2**31), 2**31 - 1)
 _AT_ONCE = 2_000  #: hints that one statement puts
+_NO_WORKER = "A transaction of Reelmill's is no worker of PgQueuer's."
 _EVERY, _HUNGRY = 60.0, 10.0  #: seconds between two sweeps, and between two where there was nothing to take
 
 
@@ -233,7 +234,11 @@ def _pgqueuer(transaction: Transaction) -> Queries:
 
 
 class _Driver:
-    """``pgqueuer.db.Driver`` on a transaction of ours: statements, and nothing that lasts."""
+    """``pgqueuer.db.Driver`` on a transaction of ours: statements, and nothing that lasts.
+
+    To listen, to shut down and to keep background tasks is for PgQueuer's own workers, which hold a connection each. We run
+    none of them, and ``Queries`` asks for nothing of that; a release of PgQueuer that does must fail, not go on without.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -248,15 +253,15 @@ class _Driver:
         await self._transaction.fetch("SELECT pg_notify($1, $2)", channel, payload)
 
     async def add_listener(self, channel: str, callback: NotifyCallback) -> NoReturn:
-        raise NotImplementedError(channel)
+        raise NotImplementedError(_NO_WORKER)
 
     @property
     def shutdown(self) -> Event:
-        raise NotImplementedError
+        raise NotImplementedError(_NO_WORKER)
 
     @property
     def tm(self) -> TaskManagerPort:
-        raise NotImplementedError
+        raise NotImplementedError(_NO_WORKER)
 
     async def __aenter__(self) -> Self:
         return self
