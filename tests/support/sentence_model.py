@@ -14,7 +14,7 @@ CONFIG = {
     "model_type": "bert", "hidden_act": "gelu", "hidden_size": SIZE, "num_hidden_layers": LAYERS, "layer_norm_eps": 1e-12,
     "num_attention_heads": HEADS, "intermediate_size": WIDE, "max_position_embeddings": LENGTH,
 }  # fmt: skip
-Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
+Tensors = dict[str, np.ndarray[Any, np.dtype[np.floating[Any]]]]
 
 
 def random_tensors(seed: int = 1) -> Tensors:
@@ -43,13 +43,18 @@ def random_tensors(seed: int = 1) -> Tensors:
 
 
 def safetensors(tensors: Tensors) -> bytes:
-    """Return the bytes of a safetensors file."""
+    """Return the bytes of a safetensors file; half precision stays that."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
     for name, tensor in tensors.items():
         first = len(data)
-        data += tensor.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [first, len(data)]}
+        half = tensor.dtype == np.float16
+        data += tensor.astype("<f2" if half else "<f4").tobytes()
+        header[name] = {
+            "dtype": "F16" if half else "F32",
+            "shape": list(tensor.shape),
+            "data_offsets": [first, len(data)],
+        }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data
