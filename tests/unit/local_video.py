@@ -32,15 +32,15 @@ def mix(one: Picture, other: Picture, share: float) -> Picture:
     return (one * (1 - share) + other * share).astype(np.uint8)
 
 
-def film(path: Path, pictures: Iterable[Picture], fps: int = 10) -> Path:
-    """Encode pictures one by one."""
+def film(path: Path, pictures: Iterable[Picture], fps: int = 10, *, after: int = 0) -> Path:
+    """Encode pictures one by one; ``after``: how many pictures of another film come before."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "18", "threads": "1"})
         for number, picture in enumerate(pictures):
             if number == 0:
                 stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = number
+            frame.pts = after + number
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path

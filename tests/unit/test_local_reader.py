@@ -282,3 +282,17 @@ def test_the_demo_is_deterministic_short_and_captioned(tmp_path: Path) -> None:
     assert reading.title == "A Year in the Beehive"
     assert len(reading.of("conversation")) == 13
     assert len(reading.shots) == 5
+
+
+def test_a_stream_that_changes_its_shape_is_read_to_its_end(tmp_path: Path) -> None:
+    """Recordings of calls do; the change is a border, and what comes behind it is looked at, too."""
+    parts = [
+        film(tmp_path / f"{number}.ts", [noise(number, size)] * 20, after=20 * number)
+        for number, size in enumerate([(320, 240), (320, 180), (180, 320)])
+    ]
+    path = tmp_path / "call.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = read(path, ocr=blind())
+    assert (found.facts.width, found.facts.height) == (320, 240)
+    assert [shot.start for shot in found.shots] == pytest.approx([0.0, 2.0, 4.0], abs=0.2)
+    assert found.shots[-1].end == pytest.approx(6.0, abs=0.3)

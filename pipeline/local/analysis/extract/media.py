@@ -190,6 +190,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken | Heard]:
         origin = clock_start(container, video)
         last: Sample | None = None
         shown: VideoFrame | None = None
+        rows = 0  # of all small pictures: a stream may change its shape on the way, as recordings of calls do
         due = reached = 0.0
         for found, at in _frames(container, video, [*texts, *sound]):
             if isinstance(found, Heard):
@@ -209,7 +210,8 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken | Heard]:
                 yield from _standing(last, at - origin)
             length = float((found.duration or 0) * (found.time_base or 0))
             if last is None or shown is None or not _is_same(found, shown):
-                picture = _shrink(scaler, found, pixel_ratio)
+                rows = rows or _small_rows(found, pixel_ratio)
+                picture = _shrink(scaler, found, rows)
             last, shown = Sample(at - origin, picture, at - origin + length), found
             yield last
 
@@ -281,13 +283,15 @@ def _is_equal(one: Picture, other: Picture, start: int, end: int) -> bool:
     return bool(np.array_equal(one[start:end], other[start:end]))
 
 
-def _shrink(scaler: VideoReformatter, frame: VideoFrame, pixel_ratio: float) -> Picture:
-    """Return a frame as a small RGB picture, as shown."""
+def _small_rows(frame: VideoFrame, pixel_ratio: float) -> int:
+    """Return the height at which a frame SMALL_WIDTH wide keeps its shape, as shown."""
     shape = frame.height / (frame.width * pixel_ratio)
-    if frame.rotation % 180:
-        width, height = max(16, min(320, round(SMALL_WIDTH / shape))), SMALL_WIDTH
-    else:
-        width, height = SMALL_WIDTH, max(16, min(320, round(SMALL_WIDTH * shape)))
+    return max(16, min(320, round(SMALL_WIDTH / shape if frame.rotation % 180 else SMALL_WIDTH * shape)))
+
+
+def _shrink(scaler: VideoReformatter, frame: VideoFrame, rows: int) -> Picture:
+    """Return a frame as a small RGB picture of so many rows, as shown."""
+    width, height = (rows, SMALL_WIDTH) if frame.rotation % 180 else (SMALL_WIDTH, rows)
     small = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", threads=1)
     return upright(_array(small), frame)
 
