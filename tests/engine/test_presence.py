@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pytest
 
+from pipeline.app.wiring.agreement import share_output
 from pipeline.core.errors import Busy, ConfigError
 from pipeline.core.model import Trouble
 from pipeline.engine.hosts import BEAT, SILENT, Host, Presence, find_hosts, forget_host
@@ -117,3 +119,23 @@ def test_a_line_of_another_release_can_be_read() -> None:
     written = ONE.as_json()
     del written["trouble"], written["lanes"]
     assert Host.from_json({**written, "later": 1}) == ONE
+
+
+def test_hosts_of_two_databases_write_to_one_output_folder(tmp_path: Path) -> None:
+    """Each finds the line of its own; one that writes elsewhere is refused, and so is one that may not leave a line."""
+
+    async def scenario() -> None:
+        clock, databases = VirtualClock(), (MemoryDatabase(), MemoryDatabase())
+        for database in (*databases, *databases):
+            known = await find_hosts(database)
+            presence = Presence(database, clock, replace(ONE, name=f"host-{len(known)}", id=f"{len(known)}f"))
+            await presence.join()
+            await presence.agree({"[jobs]": "the same"})
+            await share_output(tmp_path, database, presence)
+        with pytest.raises(ConfigError, match="not the folder that the other hosts write to"):
+            await share_output(tmp_path / "elsewhere", database, presence)
+        alone = MemoryDatabase()
+        with pytest.raises(ConfigError, match="cannot be written"):
+            await share_output(tmp_path / "missing", alone, Presence(alone, clock, ONE))
+
+    run_virtual(scenario())

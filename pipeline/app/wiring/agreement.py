@@ -17,7 +17,8 @@ from pipeline.core.model import Json, fingerprint
 from pipeline.engine.hosts import Presence
 from pipeline.ports.store import Journal
 
-_MARK = ".reelmill-hosts"  #: a file in the output folder, by which hosts know that they write to the same one
+#: A file in the output folder, by which hosts know that they write to the same one: a line for each database.
+_MARK = ".reelmill-hosts"
 _NOTE = "output"  #: name of the note that says what is in it
 _LOOKS, _BETWEEN = 6, 0.5  #: times, seconds: the first host needs a moment to write it
 
@@ -29,7 +30,7 @@ async def agree(plan: RunPlan, journal: Journal, presence: Presence) -> None:
         ConfigError: a setting that decides results differs; results would be written elsewhere.
     """
     await presence.agree(deciding_settings(plan))
-    await _share_output(plan.settings.run.output.absolute(), journal, presence)
+    await share_output(plan.settings.run.output.absolute(), journal, presence)
 
 
 def deciding_settings(plan: RunPlan) -> Mapping[str, str]:
@@ -66,7 +67,7 @@ def _account(base_url: str) -> Json:
     return [base_url, socket.gethostname() if here else ""]
 
 
-async def _share_output(folder: Path, journal: Journal, presence: Presence) -> None:
+async def share_output(folder: Path, journal: Journal, presence: Presence) -> None:
     """Look for what the first host has left in the output folder.
 
     Where nobody else is at work, it may be new, or moved: then this host is the first one.
@@ -74,25 +75,32 @@ async def _share_output(folder: Path, journal: Journal, presence: Presence) -> N
     mine = secrets.token_hex(8)
     mark = await journal.change(_NOTE, lambda note: (mine, mine) if note is None else (None, str(note)))
     for _ in range(_LOOKS):
-        if await anyio.to_thread.run_sync(_read, folder / _MARK) == mark:
+        if mark in await anyio.to_thread.run_sync(_read, folder / _MARK):
             return
         others = ", ".join(sorted(host.name for host in await presence.others() if host.rules))
         if mark == mine or not others:
-            await anyio.to_thread.run_sync(_write, folder / _MARK, mark)
+            await anyio.to_thread.run_sync(_add, folder / _MARK, mark)
             return
         await anyio.sleep(_BETWEEN)  # the first host may be about to write it
     raise ConfigError(
         f"[run] output: {folder} is not the folder that the other hosts write to ({others});"
-        f" the file {_MARK} that they have left there is missing",
+        f" its file {_MARK} lacks the line that they have left there",
         remedy="mount their output folder, and name it in [run] output",
     )
 
 
-def _read(file: Path) -> str:
+def _read(file: Path) -> list[str]:
     with suppress(OSError):
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    return ""
+        return file.read_text(encoding="ascii", errors="replace").split()
+    return []
 
 
-def _write(file: Path, mark: str) -> None:
-    file.write_text(mark, encoding="ascii")
+def _add(file: Path, mark: str) -> None:
+    try:
+        with file.open("a", encoding="ascii") as stream:
+            stream.write(f"{mark}\n")
+    except OSError as error:
+        raise ConfigError(
+            f"[run] output: {file} cannot be written ({error.strerror or error})",
+            remedy="mend its rights: all hosts that share the database write there",
+        ) from None
