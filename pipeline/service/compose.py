@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.core.errors import ConfigError
-from pipeline.service.values import PACE, PASSWORD, SECRETS, STATE, Deployment, ServiceFile
+from pipeline.service.values import PACE, PASSWORD, SECRETS, SHARED_ONLY, STATE, Deployment, ServiceFile
 
+_FEED = "#   docker compose run --rm submit         # puts what the configuration names into the queue; for cron"
 _DATABASE = "postgresql://reelmill@postgres/reelmill?sslmode=disable"
 
 
@@ -29,9 +30,10 @@ def compose_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
             if it.key_file and not it.key_there
             else []
         ),
-        "#   docker compose up --build --detach --wait     # again after an update: it brings the tables up to date first",
-        "#   docker compose run --rm submit                # puts what the configuration names into the queue; for cron",
-        "#   docker compose run --rm status                # and `up --scale worker=4` for more of them",
+        "#   docker compose up --build --detach     # again after an update: it brings the tables up to date first",
+        *([_FEED] if it.feeds else []),
+        "#   docker compose run --rm status         # and `up --scale worker=4` for more of them",
+        SHARED_ONLY,
         f"name: {_text(it.name)}",
         "",
         "x-reelmill: &reelmill",
@@ -39,14 +41,14 @@ def compose_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
         "",
         "services:",
         *_indented(_postgres()),
-        *_indented(_service(it, "migrate", ["migrate"], "service_healthy")),
-        *_indented(_service(it, "worker", ["work"], "service_completed_successfully")),
+        *_indented(_service(it, "migrate", ["migrate"], after="postgres: {condition: service_healthy}")),
+        *_indented(_service(it, "worker", ["work"])),
         f"    deploy: {{replicas: {workers}}}",
         "    restart: on-failure",
         "    # Each worker is a host of its own; its folder goes with it, and what it had fetched is fetched again elsewhere.",
         f"    stop_grace_period: {it.stop_seconds}s",
-        *_indented(_service(it, "submit", ["run", "--submit"], "service_completed_successfully", wanted=False)),
-        *_indented(_service(it, "status", ["status"], "service_completed_successfully", wanted=False)),
+        *(_indented(_service(it, "submit", ["run", "--submit"], wanted=False, state="submit")) if it.feeds else []),
+        *_indented(_service(it, "status", ["status"], wanted=False)),
         "",
         "secrets:",
         f"  {PASSWORD}: {{file: ./store-password}}",
@@ -55,6 +57,7 @@ def compose_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
         "volumes:",
         "  database:",
         "  pace:",
+        *(["  submit:  # the folder of what feeds the queue, so that it is one host each time"] if it.feeds else []),
     ]
     return ServiceFile("compose.yaml", "a checkout of Reelmill", "\n".join(lines) + "\n")
 
@@ -69,13 +72,6 @@ def _image(it: Deployment) -> Iterator[str]:
     for name, value in _environment(it).items():
         yield f"  {name}: {_text(value)}"
     yield f"secrets: [{', '.join([PASSWORD, *(['twelvelabs'] if it.key_file is not None else [])])}]"
-    yield "volumes:"
-    yield f"  - {{type: volume, target: {STATE}}}"
-    yield f"  - {{type: volume, source: pace, target: {PACE}}}"
-    for path in it.shared_writes:
-        yield f"  - {_bind(str(path))}"
-    for path in it.shared_reads:
-        yield f"  - {_bind(str(path), read_only=True)}"
 
 
 def _environment(it: Deployment) -> Mapping[str, str]:
@@ -110,12 +106,30 @@ def _postgres() -> list[str]:
     ]
 
 
-def _service(it: Deployment, name: str, words: Sequence[str], after: str, *, wanted: bool = True) -> Iterator[str]:
-    """Yield one of our services, which waits for the one before it."""
+def _service(
+    it: Deployment,
+    name: str,
+    words: Sequence[str],
+    *,
+    after: str = "migrate: {condition: service_completed_successfully}",
+    wanted: bool = True,
+    state: str = "",
+) -> Iterator[str]:
+    """Yield one of our services.
+
+    ``after``: what it waits for; ``state``: the volume of its state folder, else one that goes with each container.
+    """
     yield f"{name}:"
     yield "  <<: *reelmill"
     yield f"  command: {json.dumps([*words, '--config', _plain(str(it.config))], ensure_ascii=False)}"
-    yield f"  depends_on: {{{'postgres' if after == 'service_healthy' else 'migrate'}: {{condition: {after}}}}}"
+    yield f"  depends_on: {{{after}}}"
+    yield "  volumes:"
+    yield f"    - {{type: volume, {f'source: {state}, ' if state else ''}target: {STATE}}}"
+    yield f"    - {{type: volume, source: pace, target: {PACE}}}"
+    for path in it.shared_writes:
+        yield f"    - {_bind(str(path))}"
+    for path in it.shared_reads:
+        yield f"    - {_bind(str(path), read_only=True)}"
     if not wanted:
         yield f"  profiles: [{name}]"
 

@@ -6,12 +6,15 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.errors import ConfigError
-from pipeline.service.values import PASSWORD, SECRETS, STATE, Deployment, ServiceFile
+from pipeline.service.values import PASSWORD, SECRETS, SHARED_ONLY, STATE, Deployment, ServiceFile
 
 _USER = 1000
+#: A state folder that goes with its pod.
+_GOES: Mapping[str, Any] = {"name": "state"}
 
 
 def kubernetes_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
@@ -24,31 +27,35 @@ def kubernetes_file(it: Deployment, *, workers: int = 2) -> ServiceFile:
     # Not the configuration's folder, unless films are there.
     reads = [path for path in it.shared_reads if path in it.reads]
     folders = [str(path) for path in (*it.shared_writes, *reads)]
-    pod = _pod(name, it, folders)
+    pods = _Pods(name, it, folders)
     documents = [
         _object("batch/v1", "Job", f"{name}-migrate", spec={
             "backoffLimit": 6, "ttlSecondsAfterFinished": 3600,
-            "template": {"spec": {**pod(["migrate"]), "restartPolicy": "OnFailure"}},
+            "template": {"spec": {**pods.of(["migrate"]), "restartPolicy": "OnFailure"}},
         }),
         _object("apps/v1", "StatefulSet", f"{name}-worker", spec={
             "serviceName": f"{name}-worker", "replicas": workers, "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": f"{name}-worker"}},
             "template": {
                 "metadata": {"labels": {"app": f"{name}-worker"}},
-                "spec": {**pod(["work"], own=True), "terminationGracePeriodSeconds": it.stop_seconds},
+                "spec": {**pods.of(["work"], state=None), "terminationGracePeriodSeconds": it.stop_seconds},
             },
             "volumeClaimTemplates": [{
                 "metadata": {"name": "state"},
                 "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "50Gi"}}},
             }],
         }),
-        _object("batch/v1", "CronJob", f"{name}-submit", spec={
-            "schedule": f"{it.minute} {it.hour} * * *", "concurrencyPolicy": "Forbid",
-            "jobTemplate": {"spec": {
-                "backoffLimit": 3, "template": {"spec": {**pod(["run", "--submit"]), "restartPolicy": "OnFailure"}},
-            }},
-        }),
     ]  # fmt: skip
+    if it.feeds:
+        # Its state lies among the shared files, so that it is one host each night.
+        submit = pods.of(["run", "--submit"], state={"name": "files", "subPath": ".reelmill-submit"})
+        job = {"backoffLimit": 3, "template": {"spec": {**submit, "restartPolicy": "OnFailure"}}}
+        nightly = {
+            "schedule": f"{it.minute} {it.hour} * * *",
+            "concurrencyPolicy": "Forbid",
+            "jobTemplate": {"spec": job},
+        }
+        documents.append(_object("batch/v1", "CronJob", f"{name}-submit", spec=nightly))
     text = "\n".join(_comment(it, name)) + "\n" + "---\n".join("".join(_yaml(each)) for each in documents)
     return ServiceFile(f"{name}.yaml", "kubectl apply -f", text)
 
@@ -64,30 +71,35 @@ def _comment(it: Deployment, name: str) -> Iterator[str]:
     yield f"# The claim {name}-files is yours: ReadWriteMany, with the folders that all hosts see. Each worker has a volume of"
     yield "# its own for what it fetches, and its name: after a restart it takes its own tasks again at once. Where nothing is"
     yield "# fetched (no YouTube, all files shared), a Deployment with an emptyDir in place of the claim does as well."
+    yield SHARED_ONLY
     yield "# The certificates of the database's authority, if it is not the system's: mount them and name them in sslrootcert."
 
 
-def _pod(name: str, it: Deployment, folders: Sequence[str]) -> Any:
-    environment = {
-        "REELMILL_RUN__STATE": STATE,
-        "REELMILL_YOUTUBE__PACE_FOLDER": f"{STATE}/pace",
-        "REELMILL_STORE_PASSWORD_FILE": f"{SECRETS}/{PASSWORD}",
-        **({"TWELVELABS_API_KEY_FILE": f"{SECRETS}/twelvelabs"} if it.key_file is not None else {}),
-    }
+@dataclass(frozen=True, slots=True)
+class _Pods:
+    """What the pods of one configuration have in common."""
 
-    def pod(words: Sequence[str], *, own: bool = False) -> Mapping[str, Any]:
-        """Return a pod's description; ``own``: its state lies on a claim of its own."""
+    name: str
+    it: Deployment
+    folders: Sequence[str]  #: that all of them see
+
+    def of(self, words: Sequence[str], *, state: Mapping[str, Any] | None = _GOES) -> Mapping[str, Any]:
+        """Return the description of a pod that runs this command.
+
+        ``state``: where the state folder is mounted from; None: from a claim of the pod's own.
+        """
+        own = {"name": "state"} if state is None else state
         mounts = [
-            {"name": "state", "mountPath": STATE},
-            {"name": "config", "mountPath": str(it.config), "subPath": "reelmill.toml", "readOnly": True},
+            {**own, "mountPath": STATE},
+            {"name": "config", "mountPath": str(self.it.config), "subPath": "reelmill.toml", "readOnly": True},
             {"name": "secret", "mountPath": SECRETS, "readOnly": True},
-            *({"name": "files", "mountPath": folder, "subPath": folder.strip("/")} for folder in folders),
+            *({"name": "files", "mountPath": folder, "subPath": folder.strip("/")} for folder in self.folders),
         ]
         volumes = [
-            *([] if own else [{"name": "state", "emptyDir": {}}]),
-            {"name": "config", "secret": {"secretName": f"{name}-config", "defaultMode": 0o440}},
-            {"name": "secret", "secret": {"secretName": name, "defaultMode": 0o440}},
-            {"name": "files", "persistentVolumeClaim": {"claimName": f"{name}-files"}},
+            *([{"name": "state", "emptyDir": {}}] if state is _GOES else []),
+            {"name": "config", "secret": {"secretName": f"{self.name}-config", "defaultMode": 0o440}},
+            {"name": "secret", "secret": {"secretName": self.name, "defaultMode": 0o440}},
+            {"name": "files", "persistentVolumeClaim": {"claimName": f"{self.name}-files"}},
         ]
         return {
             "securityContext": {
@@ -96,10 +108,10 @@ def _pod(name: str, it: Deployment, folders: Sequence[str]) -> Any:
             },
             "containers": [{
                 "name": "reelmill",
-                "image": name,
-                "args": [*words, "--config", _plain(str(it.config))],
-                "workingDir": str(it.config.parent),
-                "env": [{"name": key, "value": value} for key, value in environment.items()],
+                "image": self.name,
+                "args": [*words, "--config", _plain(str(self.it.config))],
+                "workingDir": str(self.it.config.parent),
+                "env": [{"name": key, "value": value} for key, value in self._environment().items()],
                 "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}},
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": mounts,
@@ -107,7 +119,14 @@ def _pod(name: str, it: Deployment, folders: Sequence[str]) -> Any:
             "volumes": volumes,
         }  # fmt: skip
 
-    return pod
+    def _environment(self) -> Mapping[str, str]:
+        key = {"TWELVELABS_API_KEY_FILE": f"{SECRETS}/twelvelabs"} if self.it.key_file is not None else {}
+        return {
+            "REELMILL_RUN__STATE": STATE,
+            "REELMILL_YOUTUBE__PACE_FOLDER": f"{STATE}/pace",
+            "REELMILL_STORE_PASSWORD_FILE": f"{SECRETS}/{PASSWORD}",
+            **key,
+        }
 
 
 def _object(version: str, kind: str, name: str, **rest: Any) -> Mapping[str, Any]:

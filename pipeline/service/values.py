@@ -10,6 +10,8 @@ from pipeline.core.errors import ConfigError
 
 #: Inside a container: the state folder of a worker, YouTube's pace, secrets, and the name of the database's password there.
 STATE, PACE, SECRETS, PASSWORD = "/var/lib/reelmill", "/var/lib/reelmill-pace", "/run/secrets", "store-password"
+#: A comment where hosts come and go.
+SHARED_ONLY = "# Films must be below a folder of [source] shared: any other file waits for the host that was given it."
 #: What neither a unit nor a crontab holds without a way around it that differs from system to system.
 _UNUSABLE = frozenset('"\\\x7f') | {chr(code) for code in range(32)}
 

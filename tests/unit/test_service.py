@@ -416,6 +416,8 @@ def test_compose_takes_its_file(tmp_path: Path, it: Deployment) -> None:
     own = [each["target"] for each in worker["volumes"] if each["type"] == "volume"]
     assert own == ["/var/lib/reelmill", "/var/lib/reelmill-pace"]
     assert worker["secrets"] == ["store-password", *(["twelvelabs"] if it.key_file else [])]
+    assert services["submit"]["volumes"][0] == {"type": "volume", "source": "submit", "target": "/var/lib/reelmill"}
+    assert "submit" not in yaml.safe_load(compose_file(replace(it, feeds=False)).content)["services"]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +436,9 @@ def test_kubernetes_takes_its_objects(it: Deployment) -> None:
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert {str(it.config), "/srv/out", "/var/lib/reelmill", "/run/secrets"} <= mounts
     assert "/srv/state" not in mounts
+    feed = objects[2]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert feed["volumeMounts"][0] == {"name": "files", "subPath": ".reelmill-submit", "mountPath": "/var/lib/reelmill"}
+    assert "CronJob" not in kubernetes_file(replace(it, feeds=False)).content
     assert objects[2]["spec"]["schedule"] == "5 3 * * *"
     assert {volume["name"]: "secret" in volume for volume in worker["volumes"]} == {
         "config": True,
@@ -463,10 +468,23 @@ def test_no_file_holds_a_secret_of_the_configuration(folder: Path, kind: Service
     """Addresses of the night watch are as good as passwords: whatever is printed is kept, shown and applied elsewhere."""
     (folder / "nightly.toml").write_text(
         '[run]\nmanifests = ["films/"]\n[provider]\nkind = "local"\nbase_url = "http://10.0.0.9:8000"\n'
-        '[store]\nurl = "postgresql://r@127.0.0.1/films"\n'
+        f'[store]\nurl = "postgresql://r@127.0.0.1/films"\n[source]\nshared = ["{folder.resolve()}"]\n'
         '[watch]\nping = "https://hc.example/hunter2"\nnotify = ["mailto://me:hunter2@example.org"]\n'
     )
     ended = service(folder, kind, "--json")
     assert ended.code == 0, ended.err
     assert ended.json
     assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("kind", ["compose", "kubernetes"])
+def test_films_that_would_wait_for_a_container_are_refused(folder: Path, kind: str) -> None:
+    """A file outside the shared folders belongs to the host that was given it, which is gone a moment later."""
+    (folder / "nightly.toml").write_text(
+        '[run]\nmanifests = ["films/"]\n[provider]\nkind = "local"\nbase_url = "http://10.0.0.9:8000"\n'
+        '[store]\nurl = "postgresql://r@127.0.0.1/films"\n'
+    )
+    ended = service(folder, kind)
+    assert ended.code == 2
+    assert "[run] manifests names films, which is not below [source] shared" in ended.told[0]
+    assert f'shared = ["{folder.resolve()}/films"]' in ended.told[1]

@@ -14,8 +14,8 @@ from typing import Literal
 
 import platformdirs
 
-from pipeline.app.wiring.components import is_elsewhere
-from pipeline.app.wiring.database import check_shared
+from pipeline.app.wiring.components import is_elsewhere, is_shared
+from pipeline.app.wiring.database import check_one_platform
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.config.secrets import POST_HEADER
 from pipeline.config.settings import Settings
@@ -89,7 +89,25 @@ def _check_sharing(settings: Settings, kind: str) -> None:
             f"service {kind}: workers share a database, and [store] url names none",
             remedy='set [store] url = "postgresql://…", or print what runs one machine: reelmill service systemd',
         )
-    check_shared(settings)
+    check_one_platform(settings)
+    if kind != "worker":  # containers come and go
+        _check_folders(settings)
+
+
+def _check_folders(settings: Settings) -> None:
+    """Refuse films that would wait for a host of a moment.
+
+    Raises:
+        ConfigError: [run] manifests names a folder that is not one of those that all hosts have.
+    """
+    for source in settings.run.manifests:
+        folder = str(_real(Path(source)))
+        if not is_elsewhere(source) and os.path.isdir(folder) and not is_shared(folder, settings.source.shared):
+            raise ConfigError(
+                f"{settings.origin}: [run] manifests names {source}, which is not below [source] shared: its films would wait"
+                " for the container that was given them",
+                remedy=f'add it: [source] shared = ["{folder}"]',
+            )
 
 
 def _deployment(settings: Settings, at: str, *, user: bool, feeds: bool) -> Deployment:

@@ -277,14 +277,22 @@ def check_shared(settings: Settings) -> None:
     Raises:
         ConfigError: each host would have a platform of its own; the driver is not there.
     """
-    if not settings.store.url:
-        return
-    if settings.provider_kind == "local" and not settings.provider.base_url:
+    check_one_platform(settings)
+    if settings.store.url:
+        need_driver(settings.store.engine)
+
+
+def check_one_platform(settings: Settings) -> None:
+    """Make sure that all hosts of a shared database ask one platform.
+
+    Raises:
+        ConfigError: each would have one of its own.
+    """
+    if settings.store.url and settings.provider_kind == "local" and not settings.provider.base_url:
         raise ConfigError(
             "[store] url: each host would have a local platform of its own, and know nothing of the others' videos",
             remedy="start one with `reelmill platform --host ADDRESS`, and name it in [provider] base_url on every host",
         )
-    need_driver(settings.store.engine)
 
 
 @contextmanager
