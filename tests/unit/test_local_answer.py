@@ -418,6 +418,16 @@ def test_composition_is_refused_in_words(prompt: str) -> None:
     assert caught.value.code == "not_supported_by_local_platform"
 
 
+def test_a_window_takes_the_sentences_of_a_long_caption_that_lie_in_it() -> None:
+    """By their own times, not by the caption's: what is said before the window is not told of it."""
+    long = said("The tide rises. The moon pulls the sea. The sun pulls a little.", each=30.0)
+    found = ContentSummary(reading(*long, seconds=60.0), start=16.0, end=60.0)
+    assert [sentence.text for sentence in found.sentences] == ["The sun pulls a little."]
+    assert [each.text for each in found.highlights()] == ["The sun pulls a little."]
+    early = ContentSummary(reading(*long, seconds=60.0), start=0.0, end=10.0)
+    assert [sentence.text for sentence in early.sentences] == ["The tide rises."]
+
+
 def test_a_window_narrows_everything() -> None:
     """Only the part between start and end counts, and times stay those of the whole video."""
     found = ask(lecture(), COMBINED, start=24.0, end=36.0)

@@ -104,11 +104,11 @@ class ContentSummary:
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
 
     def _within(self, item: Evidence) -> Evidence | None:
-        """Return evidence that lies in the part, shown evidence clipped to it."""
-        if item.kind == "conversation":
-            return item if self.start <= (item.start + item.end) / 2 <= self.end else None
+        """Return evidence that reaches into the part: captions whole, all else clipped."""
         if item.end <= self.start + 0.01 or item.start >= self.end - 0.01:
             return None
+        if item.kind == "conversation":
+            return item
         return replace(item, start=max(item.start, self.start), end=min(item.end, self.end))
 
     def _of(self, kind: str) -> list[Evidence]:
@@ -121,8 +121,9 @@ class ContentSummary:
 
     @cached_property
     def sentences(self) -> list[Sentence]:
-        """What is said, sentence by sentence."""
-        return sentences(self._of("conversation"), self.language)
+        """What is said, sentence by sentence; each that has its middle in the part."""
+        found = sentences(self._of("conversation"), self.language)
+        return [each for each in found if self.start <= (each.start + each.end) / 2 <= self.end]
 
     @cached_property
     def shown(self) -> list[Evidence]:
