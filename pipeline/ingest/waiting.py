@@ -70,6 +70,11 @@ def host_waited_for(task: Task) -> str:
     return "" if data.host_gone else data.host
 
 
+def is_known(task: Task) -> bool:
+    """Tell whether this release knows the task's step."""
+    return task.stage in WAITING.get(task.kind, {})
+
+
 def waiting_words(task: Task) -> str:
     """Return what the task waits for, as the end of *It*…."""
     return WAITING.get(task.kind, {}).get(task.stage, f"is at {task.stage}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pipeline import __version__
 from pipeline.app.operator.waiting import find_waits
 from pipeline.core.model import Lane, NewTask, Parked, Placed, State, Trouble
 from pipeline.ingest.payloads import ItemData
+from pipeline.views import HostView
 from tests.conformance.store_kit import NOW, bring, moved
 from tests.support.clock import run_virtual
 from tests.support.memory_database import MemoryDatabase
@@ -42,6 +46,29 @@ def test_each_reason_is_told_once_with_its_end() -> None:
         assert (due.code, due.items, due.due, due.example) == ("due", 1, None, "/due.mp4")
         assert due.why == "goes on with the next run"
         assert (await find_waits(database, NOW, running=True))[-1].why == "waits for its turn"
+        await database.aclose()
+
+    run_virtual(scenario())
+
+
+def host(name: str, release: str, state: Literal["at work", "away", "left"] = "at work") -> HostView:
+    """Return a host as others see it."""
+    return HostView(name, state, "work", NOW, NOW, release, [], 0)
+
+
+def test_what_only_another_release_knows_is_not_promised_to_the_next_run() -> None:
+    """It waits for a host that has it; where such a host is at work, for its turn."""
+
+    async def scenario() -> None:
+        database = MemoryDatabase()
+        await database.submit([item("/new.mp4", 0.0, stage="dream")], NOW)
+        ours, newer = host("a", __version__), host("b", "99.0")
+        for hosts in ([ours], [ours, host("b", "99.0", "left")]):
+            (waits,) = await find_waits(database, NOW, running=False, hosts=hosts)
+            assert (waits.code, waits.items, waits.due) == ("newer_release", 1, None)
+            assert "update this one" in waits.why
+        (waits,) = await find_waits(database, NOW, running=True, hosts=[ours, newer])
+        assert (waits.code, waits.why) == ("due", "waits for its turn")
         await database.aclose()
 
     run_virtual(scenario())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline import __version__
 from pipeline.app.wiring.database import open_shared
 from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
-from pipeline.core.model import Lane, Trouble
+from pipeline.core.model import Lane, Task, Trouble
 from pipeline.engine.hosts import Host, find_hosts
+from pipeline.ingest.waiting import host_waited_for, is_known
 from pipeline.ports.store import Database
 from pipeline.views import HostView
 
@@ -46,11 +48,21 @@ def _view(host: Host, held: int, waits: int, now: float) -> HostView:
     )
 
 
-def explain_absence(name: str, hosts: Sequence[HostView]) -> Trouble | None:
-    """Return why what needs a host's disk waits; None: that host is at work."""
-    host = next((each for each in hosts if each.name == name), None)
-    if not name or (host is not None and host.state == "at work"):
+def explain_absence(task: Task, hosts: Sequence[HostView]) -> Trouble | None:
+    """Return why no host at work takes a task on; None: one does."""
+    if not hosts:
         return None
+    at_work = [host for host in hosts if host.state == "at work"]
+    if not is_known(task) and not any(host.release != __version__ for host in at_work):
+        return Trouble(
+            "newer_release",
+            f"Only another release of Reelmill than {__version__} knows what is to be done.",
+            "start `reelmill work` or `run` on a host that has it, or update this one",
+        )
+    name = host_waited_for(task)
+    if not name or any(host.name == name for host in at_work):
+        return None
+    host = next((each for each in hosts if each.name == name), None)
     last = f"its last sign came at {iso(host.sign)}" if host is not None else "nobody knows it any more"
     return Trouble(
         "host_away",

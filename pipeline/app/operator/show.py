@@ -17,7 +17,7 @@ from pipeline.core.errors import NO_RETRY
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.payloads import AnalysisData, ItemData, PlaylistData, PublishData
-from pipeline.ingest.waiting import host_waited_for, is_looking, waiting_words
+from pipeline.ingest.waiting import is_looking, waiting_words
 from pipeline.views import ItemView
 
 
@@ -43,8 +43,8 @@ async def show(settings: Settings, item: str) -> ItemView:
             explanation = f"{explanation} The last run stopped: {stopped.message.rstrip('.')}."
             step = _before_the_next_run(stopped)
         open_task = next((task for task in tasks if not task.state.terminal), found)
-        away = explain_absence(host_waited_for(open_task), await list_hosts(settings))
-        if state == "working" and away is not None:
+        hosts = await list_hosts(settings) if state == "working" else []
+        if (away := explain_absence(open_task, hosts)) is not None:
             explanation, step = away.message, f"{away.remedy[0].upper()}{away.remedy[1:]}."
         return ItemView(
             item=redacted(found),

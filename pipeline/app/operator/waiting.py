@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.app.operator.attention import item_names
 from pipeline.app.operator.hosts import explain_absence
 from pipeline.core.model import PendingGroup
-from pipeline.ingest.waiting import host_waited_for, waiting_words
+from pipeline.ingest.waiting import waiting_words
 from pipeline.ports.store import Database
 from pipeline.views import HostView, WaitView
 
@@ -18,7 +18,7 @@ async def find_waits(
 ) -> list[WaitView]:
     """Return what is pending, each reason once.
 
-    The reasons are hosts that are not there, pauses of a lane, troubles, the usual course, and what is only due.
+    The reasons are hosts that are not there, or too old, pauses of a lane, troubles, the usual course, and what is only due.
 
     ``running``: a run is at work, and takes what is due in its turn. ``stopped``: a person must act before the next one.
     """
@@ -30,7 +30,7 @@ async def find_waits(
     found: dict[tuple[str, str, bool], WaitView] = {}
     for group in groups:
         park = parked.get(group.example.lane.value)
-        away = explain_absence(host_waited_for(group.example), hosts)
+        away = explain_absence(group.example, hosts)
         if away is not None:
             one = WaitView(away.code, f"{away.message} Next: {away.remedy}", group.items, None, None, False, "")
         elif park is not None:
