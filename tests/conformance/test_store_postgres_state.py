@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from pipeline.config.database_address import DatabaseAddress
-from pipeline.core.errors import DatabaseAway, Permanent, StoreError
+from pipeline.core.errors import Busy, DatabaseAway, Permanent, StoreError
 from pipeline.core.model import Lane, Result, Selection, Spend, State, Task
 from pipeline.ports.store import ApplyAnswer
 from pipeline.store.migration import Migration
@@ -186,7 +188,9 @@ async def test_two_hosts_that_migrate_at_once_do_it_once(address: DatabaseAddres
 
 @pytest.mark.asyncio
 async def test_hosts_of_the_release_before_go_on_beside_a_step_that_only_adds(address: DatabaseAddress) -> None:
-    """Each step says which version can: then it works as before; beside others it is refused, and so is `migrate` of it."""
+    """Each step says which version can: then it works as before. Any other step waits until they have ended, and then they
+    are refused, also those that come back after their connection was cut; and so is `migrate` of theirs.
+    """
     known = len(schema.MIGRATIONS)
     adds = Migration("adds", ("ALTER TABLE task ADD COLUMN mood text NOT NULL DEFAULT ''",), beside=known)
     takes = Migration("takes", ("ALTER TABLE task DROP COLUMN mood",))
@@ -200,9 +204,19 @@ async def test_hosts_of_the_release_before_go_on_beside_a_step_that_only_adds(ad
             assert await before.submit([placed()], 0.0) == 1
         async with opened(newer) as beside:
             assert [task.key for task in await claim(beside)] == ["a"]
-        with pytest.raises(StoreError, match="knows up to version"):
-            await migrate(newer)
-        await migrate(newer, (*schema.MIGRATIONS, adds, takes))
+            with pytest.raises(StoreError, match="knows up to version"):
+                await migrate(newer)
+            with pytest.raises(Busy, match=rf"Others work on .*: {socket.gethostname()[:40]}:{os.getpid()}"):
+                await migrate(newer, (*schema.MIGRATIONS, adds, takes))
+            async with linked(address) as link:
+                await link.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'newer'")
+            await migrate(newer, (*schema.MIGRATIONS, adds, takes))
+            codes = []
+            for _ in range(2):  # the first call only learns that the connection has ended
+                with pytest.raises((DatabaseAway, StoreError)) as caught:
+                    await beside.submit([placed("b")], 0.0)
+                codes.append(caught.value.trouble.code)
+            assert codes[-1] == "database_newer"
         assert (await _refused(newer)).trouble.code == "database_newer"
     finally:
         async with linked(address) as link:

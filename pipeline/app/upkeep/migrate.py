@@ -14,6 +14,7 @@ async def migrate(settings: Settings, *, make_roles: bool = False) -> Migrated:
     ``make_roles``: make the roles of workers and readers, too.
 
     Raises:
+        Busy: somebody is at work whose release could not go on.
         ConfigError: the database is a file, which every run brings up to date by itself; or it cannot be reached or changed, or
             is of a newer release.
     """

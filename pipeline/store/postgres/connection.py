@@ -25,6 +25,8 @@ Query: TypeAlias = tuple[str, Sequence[Any]]
 
 #: How a process holds the database: beside others, alone, or not at all.
 Hold: TypeAlias = Literal["beside", "alone", ""]
+#: By which function a process takes it, for as long as its connection lasts.
+_LOCKS: dict[Hold, str] = {"beside": "pg_try_advisory_lock_shared", "alone": "pg_try_advisory_lock"}
 
 OLDEST_SERVER = 140_000  #: as the server numbers itself
 CONNECT_SECONDS = 10.0
@@ -115,7 +117,7 @@ class Link:
     """One connection, for one task at a time.
 
     It is made when it is first needed, and again when it was lost. What is under way cannot be cancelled: a caller must learn
-    whether its write happened.
+    whether its write happened. ``check``: looks at each new connection whether it may be used, and raises where not.
     """
 
     def __init__(
@@ -125,12 +127,14 @@ class Link:
         read_only: bool = False,
         hold: Hold = "",
         statement_seconds: float = STATEMENT_SECONDS,
+        check: Callable[[Transaction], Awaitable[None]] | None = None,
     ) -> None:
         self._address = address
         self._statement_seconds = statement_seconds
         self._where = str(address)
         self._read_only = read_only
         self._hold = hold
+        self._check = check
         self._connection: asyncpg.Connection | None = None
         self._closed = False
         self._opened = 0  #: times
@@ -278,18 +282,28 @@ class Link:
         if self._closed:
             raise errors.closed(self._where)
         if self._connection is None or self._connection.is_closed():
+            connection = await _connect(self._address, self._statement_seconds, read_only=self._read_only)
             try:
-                self._connection = await _connect(
-                    self._address, self._hold, self._statement_seconds, read_only=self._read_only
-                )
-            except Busy as error:
-                if not self._opened:
-                    raise
-                raise DatabaseAway.from_trouble(
-                    error.trouble
-                ) from error  # it was ours: whoever has it now is waited for
+                await self._begin(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
             self._opened += 1
         return self._connection
+
+    async def _begin(self, connection: asyncpg.Connection) -> None:
+        """Make a new connection ours."""
+        await _inspect(connection, self._where, read_only=self._read_only)
+        try:
+            if self._hold:
+                await lock_work(Transaction(connection), self._where, _LOCKS[self._hold])
+        except Busy as error:
+            if not self._opened:
+                raise
+            raise DatabaseAway.from_trouble(error.trouble) from error  # it was ours: whoever has it now is waited for
+        if self._check is not None:
+            await self._check(Transaction(connection))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -336,12 +350,10 @@ async def _count(connection: asyncpg.Connection, sql: str, values: Sequence[Any]
     return int(status.rpartition(" ")[2])
 
 
-async def _connect(
-    address: DatabaseAddress, hold: Hold, statement_seconds: float, *, read_only: bool
-) -> asyncpg.Connection:
-    """Connect to the first host that answers, and inspect it."""
+async def _connect(address: DatabaseAddress, statement_seconds: float, *, read_only: bool) -> asyncpg.Connection:
+    """Connect to the first host that answers."""
     password = address.password.get_secret_value() if address.password is not None else None
-    connection = await asyncpg.connect(
+    return await asyncpg.connect(
         host=[name for name, _ in address.hosts],
         port=[port for _, port in address.hosts],
         user=address.role,
@@ -353,13 +365,6 @@ async def _connect(
         server_settings={**_SETTINGS, "application_name": f"{_APPLICATION}{socket.gethostname()[:40]}:{os.getpid()}"},
         target_session_attrs="any" if read_only or len(address.hosts) == 1 else "read-write",
     )
-    try:
-        await _inspect(connection, str(address), read_only=read_only)
-        await _take_hold(connection, str(address), hold)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
 
 
 async def _inspect(connection: asyncpg.Connection, where: str, *, read_only: bool) -> None:
@@ -385,17 +390,14 @@ async def _inspect(connection: asyncpg.Connection, where: str, *, read_only: boo
         await connection.execute("SET synchronous_commit = on")
 
 
-async def _take_hold(connection: asyncpg.Connection, where: str, hold: Hold) -> None:
-    """Hold the database for as long as this connection lasts; nobody is waited for.
+async def lock_work(transaction: Transaction, where: str, lock: str) -> None:
+    """Hold the database by this function of the server's; nobody is waited for.
 
     Raises:
         Busy: somebody holds it alone, or holds it and we want it alone.
     """
-    if not hold:
-        return
-    lock = "pg_try_advisory_lock_shared" if hold == "beside" else "pg_try_advisory_lock"
-    if not await connection.fetchval(f"SELECT {lock}($1)", WORK_LOCK):
-        who = ", ".join(row[0] for row in await connection.fetch(HOLDERS))
+    if not (await transaction.fetch(f"SELECT {lock}($1)", WORK_LOCK))[0][0]:
+        who = ", ".join(row[0] for row in await transaction.fetch(HOLDERS))
         raise Busy(
             f"Others work on the {where}: {who or 'one that is just ending'}.", remedy="wait for them, or stop them"
         )

@@ -63,7 +63,8 @@ class PostgresDatabase(PostgresRecords):
     def __init__(self, address: DatabaseAddress, hold: Hold, handout: HandOut) -> None:
         super().__init__(address, read_only=not hold)
         self._handout = handout
-        self._writer = Link(address, hold=hold) if hold else None
+        self._check = partial(check_version, address=address, hinted=handout.follows)
+        self._writer = Link(address, hold=hold, check=self._check) if hold else None
         self._ear = self._new_reader()
         self._name = secrets.token_hex(4)
         self._told_at = float("-inf")  #: seconds of the event loop
@@ -73,6 +74,8 @@ class PostgresDatabase(PostgresRecords):
     async def connect(self) -> None:
         """Connect, and look whether the database can be used.
 
+        Whoever writes looks again with each new connection: the schema may have changed while it had none.
+
         Raises:
             DatabaseAway: it does not answer now.
             StoreError: it cannot.
@@ -80,7 +83,8 @@ class PostgresDatabase(PostgresRecords):
         if self._writer is not None:
             await self._writer.open()
         await self._reader.open()
-        await check_version(self._reader, self._address, hinted=self._handout.follows)
+        if self._writer is None:
+            await self._check(self._reader)
 
     # ----------------------------------------------------------------------------------------------------- store
 

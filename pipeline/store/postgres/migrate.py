@@ -10,7 +10,7 @@ from pipeline.config.database_address import DatabaseAddress
 from pipeline.config.store import Engine
 from pipeline.core.errors import StoreError
 from pipeline.store.migration import Migration
-from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction
+from pipeline.store.postgres.connection import NO_LIMIT, Link, Transaction, lock_work
 from pipeline.store.postgres.roles import grant_rights
 from pipeline.store.postgres.schema import MIGRATION_BESIDE, MIGRATION_LOCK, MIGRATION_TABLE, MIGRATIONS, SCHEMA
 
@@ -41,10 +41,13 @@ async def migrate(
 ) -> MigrationDone:
     """Bring the database to the newest version, all or nothing.
 
+    Processes of its present version may be at work where each step says that they can go on beside it.
+
     The worker's and the reader's role get their rights, where they are there. ``make_roles``: where not, they are made.
     ``engine``: has tables of its own beside ours, which are made, too.
 
     Raises:
+        Busy: somebody is at work who could not go on.
         DatabaseAway: it does not answer now.
         StoreError: it comes from a newer release, or cannot be changed.
     """
@@ -88,16 +91,19 @@ async def _migrate(
     before = int((await transaction.fetch(_VERSION))[0][0])
     if before > len(migrations):
         raise _newer(before, address, len(migrations))
-    if before < len(migrations):
+    steps = list(enumerate(migrations[before:], before + 1))
+    if any((migration.beside or number) > before for number, migration in steps):
+        await lock_work(transaction, str(address), "pg_try_advisory_xact_lock")
+    if steps:
         await transaction.fetch(MIGRATION_BESIDE)
-    for number, migration in enumerate(migrations[before:], before + 1):
+    for number, migration in steps:
         for statement in migration.statements:
             await transaction.fetch(statement)
         await transaction.fetch(_NOTE, number, migration.name, migration.beside or number)
     return before, len(migrations)
 
 
-async def check_version(connection: Link, address: DatabaseAddress, *, hinted: bool = False) -> None:
+async def check_version(connection: Link | Transaction, address: DatabaseAddress, *, hinted: bool = False) -> None:
     """Look whether this release can work with the database's schema.
 
     It is its own, or one that only adds to it.
